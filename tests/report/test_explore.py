@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from genrelab.datasets.base import DatasetOptions
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared
 from genrelab.report.explore import write_data_page
-from genrelab.report.page.map import Features, load_features, map_figure, principal_plane
+from genrelab.report.page.map import Features, harmony, load_features, map_figure, principal_plane
 from genrelab.report.page.tracks import add_pictures, data_url, mel_pictures, track_info
 from tests.support.scored_run import AUDIT
 from tests.support.tones import write_tone
@@ -52,16 +53,31 @@ def test_the_page_shows_counts_failures_map_and_sound(prepared: Prepared, tmp_pa
     page = write_data_page(prepared, tmp_path / "page.html", said.append)
     html = page.read_text()
     assert "<h1>my music</h1>" in html and said
-    assert "broken.mp3" in html and "1 file that is not used (1 in" in html
-    assert "13 tracks, 12 usable (1 failed), 3 genres" in html
+    assert "broken.mp3" in html and "1 unused file (1 in" in html
+    assert "13 tracks in 3 genres, 12 usable (1 failed), artists unknown" in html
     assert "&lt;choir&gt;" in html and "<choir>" not in html
     shown = specs(html)
     titles = ("Tracks by genre", "Map of 12 tracks", "Mean spectrum of 3", "Harmony", "Timbre", "Spectral centroid")
     assert all(any(label.startswith(t) for label in shown) for t in titles), list(shown)
     points = next(s for label, s in shown.items() if label.startswith("Map"))["data"]["values"]  # type: ignore[index]
     assert len(points) == 12 and {"x0", "y0", "x1", "x2", "genre", "track"} <= points[0].keys()
-    centroid = next(label for label in shown if label.startswith("Spectral centroid"))
-    assert "brightest beat" in centroid or "brightest &lt;choir&gt;" in centroid
+    assert "Brightest is beat, darkest ambient" in html or "Brightest is &lt;choir&gt;, darkest ambient" in html
+
+
+def test_missing_features_are_reported(prepared: Prepared, tmp_path: Path) -> None:
+    shutil.copytree(prepared.folder.local, tmp_path / "copy")
+    (tmp_path / "copy" / "features.parquet").unlink()
+    said: list[str] = []
+    html = write_data_page(open_prepared(Folder(tmp_path / "copy")), None, said.append).read_text()
+    assert said[0].startswith("features.parquet is missing: no map") and "features.parquet is missing" in html
+    assert 'id="map"' not in html and "Mean spectrum of 3" in html
+
+
+def test_harmony_does_not_depend_on_key_or_loudness() -> None:
+    major = np.array([[9.0, 0, 2, 0, 5, 2, 0, 6, 0, 2, 0, 1]])
+    found = harmony(np.concatenate([major, np.roll(major, 5), 0.01 * np.roll(major, 11)]))
+    assert np.allclose(found, major[:, 1:] / major[:, 1:].sum())
+    assert np.isfinite(harmony(np.zeros((1, 12)))).all()
 
 
 def test_page_is_written_into_prepared_with_its_audit(prepared: Prepared) -> None:
@@ -96,7 +112,7 @@ def test_pictures_of_tracks_come_from_the_right_shard(prepared: Prepared) -> Non
     tracks = track_info(prepared.tracks, prepared.about["root"], prepared.folder)
     add_pictures(tracks, prepared, {"beat/3.wav", "nowhere"})
     heard = tracks.card("beat/3.wav", "said")
-    assert heard.picture and heard.range.startswith("0 to 2 s") and heard.credits == "unknown artist"
+    assert heard.picture and heard.range.startswith("0 to 2 s") and heard.credits == "artist unknown"
 
 
 def test_a_picture_has_its_lowest_band_at_the_bottom() -> None:
@@ -111,8 +127,8 @@ def test_a_picture_has_its_lowest_band_at_the_bottom() -> None:
 def test_reason_is_given_for_audio_that_cannot_be_played(prepared: Prepared, tmp_path: Path) -> None:
     page = Folder(tmp_path)
     tracks = track_info({"track_id": ["a", "b"], "path": ["gone.mp3", None]}, str(tmp_path), page)
-    assert tracks.audio("a") == (None, f"the audio is not at {tmp_path}/gone.mp3 any more")
-    assert tracks.audio("b")[1] == "no audio belongs to this row"
+    assert tracks.audio("a") == (None, f"no audio: {tmp_path}/gone.mp3 is missing")
+    assert tracks.audio("b")[1] == "no audio: a row of a table"
     assert track_info({"track_id": ["a"], "path": ["x"]}, "/", Folder("memory://x")).audio("a")[0] is None
     (tmp_path / "a:b %.mp3").write_bytes(b"x")
     odd = track_info({"track_id": ["a"], "path": ["a:b %.mp3"]}, str(tmp_path), page)
@@ -138,8 +154,8 @@ def test_map_may_be_placed_by_each_family_of_features() -> None:
 
     def placed_by(columns: list[int]) -> object:
         features = Features(list("abcdefgh"), genre, [names[i] for i in columns], values[:, columns])
-        first = map_figure(features, known, {}, "").chart.spec["params"][0]
-        return first["bind"]["labels"] if first["name"] == "shown" else None
+        shown = map_figure(features, known, {}, "").chart.spec["params"][0]
+        return shown["bind"]["labels"] if "bind" in shown else None
 
     assert placed_by([*range(6)]) == ["all features", "timbre (MFCC)", "music networks (embedding)"]
     assert placed_by([3, 4, 5]) is None  # one family alone: there is nothing to choose

@@ -1,4 +1,4 @@
-"""report.py, leaderboard.py and pictures.py on synthesised predictions."""
+"""report.py, leaderboard.py and plots.py on synthesised predictions."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, Leaderboard
     return folder, build_report(folder)
 
 
-def printed(board: Leaderboard, width: int = 110) -> str:
+def printed(board: Leaderboard, width: int = 130, *, verbose: bool = True) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    print_leaderboard(board, console)
+    print_leaderboard(board, console, verbose=verbose)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -91,39 +91,41 @@ def test_a_model_that_did_not_learn_is_marked_everywhere(built: tuple[Folder, Le
     for text in (printed(board), run.read_bytes("leaderboard.md").decode().replace("\\", "")):
         assert re.search(r"raw_cnn.*\] \*", text)
         assert not re.search(r"svm.*\] \*", text)
-        assert "not above the majority line" in text
+        assert "* not significantly better than the majority baseline" in text
+        assert "not significantly better than always guessing pop (30.0 %): raw_cnn" in text
         assert "raw_cnn: did not learn" in text
-    assert "not above the majority line" in run.read_bytes("report.html").decode()
+    assert "Not significantly better than always guessing pop (30.0 %)" in run.read_bytes("report.html").decode()
 
 
-def test_chance_is_the_line_if_the_majority_is_below_it(run: Folder) -> None:
+def test_chance_is_the_baseline_if_the_majority_is_below_it(run: Folder) -> None:
     facts = run.read_json("run.json")
     chance = build_report(run).rows[0].accuracy_low + 0.001
     run.write_json("run.json", facts | {"chance": chance, "majority": chance / 2})
     board = build_report(run)
     assert not board.rows[0].above_majority
-    assert any(line.startswith("* not above the chance line") for line in board.lines)
+    assert "No model is significantly better than chance (" in board.conclusion.sentence
 
 
 def test_every_table_states_its_facts(built: tuple[Folder, Leaderboard]) -> None:
     run, board = built
-    facts = "n = 60 test tracks; artist split; chance 25.0 %, majority 30.0 % (always pop)"
+    facts = "60 test tracks; artist split; chance 25.0 %; always guessing pop 30.0 %"
     assert board.facts == facts
-    assert f"<caption><span>{facts}</span></caption>" in run.read_bytes("report.html").decode()
+    star = "* not significantly better than the majority baseline (or chance, if that is higher)"
+    assert f"<caption><span>{facts}; {star}</span></caption>" in run.read_bytes("report.html").decode()
     for text in (printed(board), run.read_bytes("leaderboard.md").decode()):
         assert facts in text
         assert "3 tracks of unknown artist are in training only" in text
-        assert "macro-F1 averages 3 genres" in text
-        assert "not measured (no test tracks): metal" in text
-        assert re.search(r"not run: mobilenet.*: its weights are not on this machine", text)
-        assert "intervals over 20 artists" in text
+        assert "Macro F1 is the mean F1 of 3 genres" in text
+        assert "No test tracks of metal" in text
+        assert re.search(r"Not run: mobilenet.*: its weights are not on this machine", text)
+        assert "tracks of one artist being alike (20 artists)" in text
 
 
-def test_without_test_rows_tables_and_figures_name_the_validation_part() -> None:
+def test_without_test_set_tables_and_figures_name_the_validation_tracks() -> None:
     run = Folder(f"memory://report-{uuid.uuid4().hex}")
     write_run(run, part="validation")
     board = build_report(run)
-    words = "60 validation tracks (there are no test tracks)"
+    words = "60 validation tracks (there is no test set)"
     assert words in printed(board)
     assert words in run.read_bytes("leaderboard.md").decode()
     assert {r["part"] for r in run.read_json("leaderboard.json")["rows"]} == {"validation"}
@@ -131,9 +133,10 @@ def test_without_test_rows_tables_and_figures_name_the_validation_part() -> None
     scored = page[page.index("<main") : page.index('id="data"')]
     assert "60 test tracks" not in page
     captions = re.findall(r"<caption[^>]*><span>(.*?)</span></caption>", scored)
-    assert captions and all(words in c or "training and validation" in c for c in captions)
+    named = [c for c in captions if c != "Accuracy"]  # its rows name their tracks
+    assert named and all(words in c or "training and validation" in c.lower() for c in named)
     labels = re.findall(r'data-label="(.*?)"', scored)
-    assert labels and all("validation" in label or "is first" in label for label in labels)
+    assert labels and all("validation" in label or "compared" in label for label in labels)
 
 
 def test_the_same_run_gives_the_same_bytes(built: tuple[Folder, Leaderboard]) -> None:
@@ -165,34 +168,63 @@ def test_a_narrow_terminal_loses_no_number(built: tuple[Folder, Leaderboard]) ->
 
 def test_notes_shared_by_models_or_warnings_are_stated_once(built: tuple[Folder, Leaderboard]) -> None:
     _, board = built
-    rows = tuple(replace(row, notes=("as it came", *row.notes)) for row in board.rows)
+    rows = tuple(replace(row, notes=("not calibrated", *row.notes)) for row in board.rows)
     notes = ("thin, with fewer than 5 scored tracks: pop (3)", "artists are unknown: the same artist may be", "kept")
-    told = replace(board, rows=rows, split_notes=notes, cautions=())
-    assert [line for line in told.lines if "as it came" in line] == [
-        f"{', '.join(row.model for row in rows)}: as it came"
+    absent = "no test tracks: metal"
+    changed = replace(board, rows=rows, split_notes=(*notes, absent), cautions=())
+    assert f"Split: {absent}" not in changed.lines and "No test tracks of metal" in changed.lines
+    assert [line for line in changed.lines if "not calibrated" in line] == [
+        f"{', '.join(row.model for row in rows)}: not calibrated"
     ]
-    assert [line for line in told.lines if "artist split: " in line] == [f"artist split: {note}" for note in notes]
+    assert [line for line in changed.lines if line.startswith("Split: ")][1:] == [f"Split: {note}" for note in notes]
     cautions = tuple({"rule": r, "sentence": "", "remedies": []} for r in ("thin_genre", "split"))
-    assert [n for n in replace(told, cautions=cautions).lines if "artist split: " in n] == ["artist split: kept"]
+    assert [n for n in replace(changed, cautions=cautions).lines if n.startswith("Split: ")][1:] == ["Split: kept"]
 
 
-def test_the_hint_names_the_model_that_the_page_advises(
+def test_terminal_shows_three_cautions_and_counts_the_rest(built: tuple[Folder, Leaderboard]) -> None:
+    _, board = built
+    cautions = tuple({"rule": f"r{i}", "sentence": f"caution {i}", "details": "", "remedies": []} for i in range(5))
+    board = replace(board, cautions=cautions)
+    short, long = printed(board, verbose=False), printed(board)
+    assert "Caution: caution 2" in short and "caution 3" not in short
+    assert f"{2 + len(board.lines)} more notes in leaderboard.md" in short
+    assert "Caution: caution 4" in long and "more notes" not in long
+    assert short.splitlines()[0] == board.conclusion.sentence
+
+
+def test_next_command_uses_the_recommended_model(
     built: tuple[Folder, Leaderboard], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, board = built
+    run, board = built
 
     def printed(board: Leaderboard) -> str:
-        tables.leaderboard(board, False, "RUN")
+        tables.finished_run(board, str(run), (), False)
         return capsys.readouterr().out
 
-    assert f"--model RUN/{board.rows[0].folder}/bundle" in printed(replace(board, to_use=""))
-    other = board.rows[1].folder
-    assert f"--model RUN/{other}/bundle" in printed(replace(board, to_use=other))
+    assert board.conclusion.recommended == "svm"
+    assert f"--model {run}/svm/bundle" in printed(board)
+    none = replace(board.conclusion, recommended=None)
+    assert "predict" not in printed(replace(board, conclusion=none))
     rows = tuple(replace(row, view="table") for row in board.rows)
-    assert "predict song.mp3" not in printed(replace(board, rows=rows)), "what reads columns hears no song"
+    assert "predict" not in printed(replace(board, rows=rows)), "a model of tables takes no audio"
 
 
-def test_model_with_fewer_scored_tracks_is_noted(run: Folder) -> None:
+def test_few_tracks_are_listed_without_ranking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Folder(tmp_path / "RUN")
+    write_run(run, n=9)
+    board = build_report(run)
+    assert [row.folder for row in board.rows] == ["knn", "majority", "raw_cnn", "svm"]
+    tables.finished_run(board, str(run), (), False)
+    texts = (capsys.readouterr().out, run.read_bytes("leaderboard.md").decode())
+    for text in texts:
+        assert "9 test tracks: too few to conclude anything." in text and "alphabetical order" in text
+        assert not re.search(r"predict|\bbest\b|\] \\?\*", text)
+    stored = run.read_json("leaderboard.json")
+    assert (stored["winner"]["folder"], stored["to_use"], stored["conclusion"]["kind"]) == (None, "", "too_few")
+    assert 'id="comparisons"' not in run.read_bytes("report.html").decode()
+
+
+def test_model_with_fewer_test_tracks_is_noted(run: Folder) -> None:
     rng = np.random.default_rng(1)
     truth, p = rng.integers(0, 4, 50), rng.dirichlet(np.ones(4), 50)
     write_model(run, "mlp", "test", truth, p, [f"artist {i}" for i in range(50)])
@@ -205,8 +237,11 @@ def test_model_with_fewer_scored_tracks_is_noted(run: Folder) -> None:
     ("damage", "words"),
     [
         (lambda run: run.remove("run.json"), "run.json is missing"),
-        (lambda run: run.remove(), "does not exist: give a RUN"),
-        (lambda run: [run.remove("run.json"), run.write_json("dataset.json", {})], "is a preparation: give the RUN"),
+        (lambda run: run.remove(), "does not exist: give a run folder"),
+        (
+            lambda run: [run.remove("run.json"), run.write_json("dataset.json", {})],
+            "is a prepared folder: give a run",
+        ),
         (lambda run: run.write_bytes("run.json", b'{"dataset": '), "run.json is damaged"),
         (lambda run: run.write_json("run.json", {"split": {}}), "is missing from its files"),
         (
@@ -215,7 +250,7 @@ def test_model_with_fewer_scored_tracks_is_noted(run: Folder) -> None:
         ),
         (
             lambda run: run.write_bytes("svm/predictions.parquet", run.read_bytes("majority/predictions.parquet")),
-            "of svm tell different scores",
+            "of svm disagree",
         ),
         (
             lambda run: run.write_bytes("raw_cnn/history.csv", b"epoch,loss,accuracy,val_loss,val_accuracy\n"),
@@ -232,7 +267,7 @@ def test_inconsistent_run_is_refused_by_name(run: Folder, damage: object, words:
 
 
 def test_overfitting_gap_is_described() -> None:
-    history = {"epoch": [1, 2], "accuracy": [0.5, 0.9], "val_accuracy": [0.52, 0.61]}
+    history = {1: {"accuracy": 0.5, "val_accuracy": 0.52}, 2: {"accuracy": 0.9, "val_accuracy": 0.61}}
     assert (
         describe_gap(history, 2) == "best epoch 2 of 2: training 90.0 %, validation 61.0 %: overfitting gap 29.0 points"
     )

@@ -1,4 +1,4 @@
-"""Every condition does to the sound what it says."""
+"""Every condition alters the audio as described."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
+from genrelab.audio.clips import AudioInMemory
 from genrelab.core.config import ClipSettings
 from genrelab.studies import conditions
-from genrelab.studies.conditions import CLEAN, CONDITIONS, AlteredAudio, CachedTrack, Condition, excerpt, open_cached
+from genrelab.studies.conditions import CLEAN, CONDITIONS, AlteredAudio, Condition, excerpt, open_cached
 from tests.support.sounds import music
 
 SR = 22_050
@@ -21,7 +22,7 @@ RNG = np.random.default_rng(0)
 
 
 def altered(y: NDArray[np.float32], condition: Condition, sr: int = SR, seed: int = 0) -> AlteredAudio:
-    return AlteredAudio(CachedTrack(Path("y"), y, sr), condition, seed=seed)
+    return AlteredAudio(AudioInMemory(Path("y"), y, sr), condition, seed=seed)
 
 
 def level_db(y: NDArray[np.float32], sr: int, low: float, high: float) -> float:
@@ -40,7 +41,7 @@ def test_clean_is_the_track_itself() -> None:
     track = altered(y, CLEAN)
     assert (track.sr, track.frames) == (SR, len(y))
     assert np.array_equal(track.read(0, None), y)
-    assert np.array_equal(track.read(0.5, 0.25), CachedTrack(Path("y"), y, SR).read(0.5, 0.25))
+    assert np.array_equal(track.read(0.5, 0.25), AudioInMemory(Path("y"), y, SR).read(0.5, 0.25))
 
 
 @pytest.mark.parametrize("sr", [8_000, 22_050, 44_100, 96_000])
@@ -48,11 +49,11 @@ def test_mp3_has_its_bit_rate_and_no_delay(tmp_path: Path, sr: int) -> None:
     y = music(sr, 6.0)
     conditions.write_mp3(tmp_path / "a.mp3", y, sr)
     assert (tmp_path / "a.mp3").stat().st_size * 8 / 6.0 == pytest.approx(64_000, rel=0.05)
-    heard = conditions.mp3(y, sr, RNG)
-    assert heard.shape == y.shape
-    assert heard.dtype == np.float32
-    assert not np.array_equal(heard, y)
-    assert np.corrcoef(heard, y)[0, 1] > 0.98  # in step: a few samples' delay would cost more
+    found = conditions.mp3(y, sr, RNG)
+    assert found.shape == y.shape
+    assert found.dtype == np.float32
+    assert not np.array_equal(found, y)
+    assert np.corrcoef(found, y)[0, 1] > 0.98  # in step: a few samples' delay would cost more
 
 
 def test_mp3_takes_the_highest_octave_away() -> None:
@@ -64,19 +65,19 @@ def test_mp3_takes_the_highest_octave_away() -> None:
 def test_a_telephone_passes_its_band_only() -> None:
     y = white(4.0, 44_100)
     track = altered(y, BY_NAME["telephone"], 44_100)
-    heard = track.read(0, None)
+    found = track.read(0, None)
     assert track.sr == 8_000
-    assert len(heard) == track.frames == 4 * 8_000
-    assert level_db(heard, 8_000, 500, 3_000) == pytest.approx(level_db(y, 44_100, 500, 3_000), abs=0.5)
-    assert level_db(heard, 8_000, 0, 120) < level_db(y, 44_100, 0, 120) - 40
-    assert level_db(heard, 8_000, 3_900, 4_000) < level_db(y, 44_100, 3_900, 4_000) - 6
+    assert len(found) == track.frames == 4 * 8_000
+    assert level_db(found, 8_000, 500, 3_000) == pytest.approx(level_db(y, 44_100, 500, 3_000), abs=0.5)
+    assert level_db(found, 8_000, 0, 120) < level_db(y, 44_100, 0, 120) - 40
+    assert level_db(found, 8_000, 3_900, 4_000) < level_db(y, 44_100, 3_900, 4_000) - 6
 
 
 @pytest.mark.parametrize("sr", [6_000, 8_000])
 def test_a_telephone_takes_low_rates(sr: int) -> None:
-    heard = altered(white(1.0, sr), BY_NAME["telephone"], sr).read(0, None)
-    assert len(heard) == 8_000
-    assert np.isfinite(heard).all()
+    found = altered(white(1.0, sr), BY_NAME["telephone"], sr).read(0, None)
+    assert len(found) == 8_000
+    assert np.isfinite(found).all()
 
 
 def test_quieter_lowers_the_level_by_12_db() -> None:
@@ -105,10 +106,10 @@ def test_noise_is_pink_and_20_db_below() -> None:
 def test_a_lead_in_is_recorded_silence_before_the_track() -> None:
     y = white(2.0)
     track = altered(y, BY_NAME["lead_in"])
-    heard, lead = track.read(0, None), 3 * SR
-    assert len(heard) == track.frames == lead + len(y)
-    assert 0 < np.abs(heard[:lead]).max() <= 2**-15
-    assert np.array_equal(heard[lead:], y)
+    found, lead = track.read(0, None), 3 * SR
+    assert len(found) == track.frames == lead + len(y)
+    assert 0 < np.abs(found[:lead]).max() <= 2**-15
+    assert np.array_equal(found[lead:], y)
     assert np.array_equal(track.read(2.0, 2.0)[SR:], y[:SR])
     assert np.array_equal(track.read(4.0, 0.5), y[SR : SR + SR // 2])
 
@@ -118,9 +119,9 @@ def test_a_lead_in_moves_the_clips_as_in_a_file(tmp_path: Path) -> None:
     there = np.concatenate((np.zeros(3 * SR, np.float32), y))
     soundfile.write(tmp_path / "a.wav", there, SR, subtype="FLOAT")
     expected = list(audio_clips.read_clips(tmp_path / "a.wav", clips))
-    heard = list(altered(y, BY_NAME["lead_in"]).clips(clips))
-    assert [c.start_s for c in heard] == [c.start_s for c in expected]
-    assert all(np.allclose(a.y, b.y, atol=2**-14) for a, b in zip(heard, expected, strict=True))
+    found = list(altered(y, BY_NAME["lead_in"]).clips(clips))
+    assert [c.start_s for c in found] == [c.start_s for c in expected]
+    assert all(np.allclose(a.y, b.y, atol=2**-14) for a, b in zip(found, expected, strict=True))
 
 
 def test_an_excerpt_is_the_middle() -> None:
@@ -143,8 +144,8 @@ def test_long_track_is_streamed_instead_of_loaded(tmp_path: Path, monkeypatch: p
     whole = open_cached(tmp_path / "a.wav")
     monkeypatch.setattr(conditions, "MAX_CACHED_S", 1.0)
     streamed = open_cached(tmp_path / "a.wav")
-    assert isinstance(whole, CachedTrack)
-    assert not isinstance(streamed, CachedTrack)
+    assert isinstance(whole, AudioInMemory)
+    assert not isinstance(streamed, AudioInMemory)
     a, b = (AlteredAudio(source, BY_NAME["quieter"], seed=0).read(1.0, 1.0) for source in (whole, streamed))
     streamed.close()
     assert np.array_equal(a, b)

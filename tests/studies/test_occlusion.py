@@ -1,4 +1,4 @@
-"""What decided is found where it was put."""
+"""Patches that change a prediction are found where they were put."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from genrelab.core.config import ClipSettings, MelImageView, SamplesView, TrainSettings
+from genrelab.core.config import ClipSettings, MelImageView, SamplesView
 from genrelab.core.storage import Folder
 from genrelab.features.spectrogram import mel_filters
-from genrelab.studies import occlusion
 from genrelab.studies.occlusion import TIMES, hardest_tracks, study
 from genrelab.studies.reclassify import load_inputs
 from tests.support.bundles import GENRES, bundle_for, noise
@@ -27,12 +26,12 @@ SOUNDS: Sounds = {f"{g}/{i}.wav": (g, noise(2.0, SR, seed=7 * i + len(g)) + HUM,
 
 
 def weights_of_band(low: float, high: float, times: slice = slice(None)) -> NDArray[np.float32]:
-    """Weights of a model that answers Rock by the level of one band, in some of the frames, and by nothing else."""
+    """Weights of a model that predicts Rock by the level of one band, in some of the frames."""
     centres = np.fft.rfftfreq(VIEW.n_fft, 1 / SR)[mel_filters(SR, VIEW.n_fft, VIEW.size).argmax(axis=1)]
-    seen = np.zeros(VIEW.shape, np.float32)
-    seen[times] = (centres >= low) & (centres < high)
-    weights = np.zeros((seen.size, 3), np.float32)
-    weights[:, 2] = 10 * seen.ravel() / seen.sum()  # bundle_for takes a hundredth: 0.1 for a dB of their mean
+    used = np.zeros(VIEW.shape, np.float32)
+    used[times] = (centres >= low) & (centres < high)
+    weights = np.zeros((used.size, 3), np.float32)
+    weights[:, 2] = 10 * used.ravel() / used.sum()  # bundle_for takes a hundredth: 0.1 for a dB of their mean
     return weights
 
 
@@ -44,9 +43,7 @@ def run_with(folder: Path, bias: float = 2.5, **weights: NDArray[np.float32]) ->
 
 
 def explain(run: Folder, notify: list[str] | None = None, jobs: int = 1) -> dict[str, object]:
-    return study(
-        None, run, TrainSettings(), jobs=jobs, notify=(notify if notify is not None else []).append, bar=no_bar
-    )
+    return study(run, jobs=jobs, notify=(notify if notify is not None else []).append, bar=no_bar)
 
 
 @pytest.mark.parametrize(("band", "low", "high"), [(1, 300, 900), (2, 1_200, 3_500), (3, 4_500, 10_000)])
@@ -107,6 +104,19 @@ def test_samples_model_is_explained_within_its_window(tmp_path: Path) -> None:
         assert np.abs(track["drop"]).max() > 0
 
 
+@pytest.mark.parametrize(("n_samples", "rate"), [(1, SR), (50, 8_000), (50, SR), (200, SR), (255, 44_100)])
+def test_window_of_few_samples_is_skipped_with_a_reason(tmp_path: Path, n_samples: int, rate: int) -> None:
+    bundle = bundle_for(tmp_path / "run" / "raw" / "bundle", SamplesView(sr=44_100, n_samples=n_samples))
+    sounds: Sounds = {
+        name: (genre, noise(2.0, rate, seed=i), rate) for i, (name, (genre, *_)) in enumerate(SOUNDS.items())
+    }
+    said: list[str] = []
+    assert explain(write_finished_run(tmp_path / "run", {"raw": bundle}, sounds), said) == {}
+    n = round(n_samples / 44_100 * rate)
+    reads = f"the model reads only {n} sample{'' if n == 1 else 's'}, at least 256 are needed"
+    assert [s.split(": no occlusion map: ")[1] for s in said[1:]] == [reads] * 3
+
+
 def test_first_non_silent_stretch_is_explained(tmp_path: Path) -> None:
     y = noise(3.0, SR)
     y[:SR] = 0
@@ -122,14 +132,14 @@ def test_constant_model_is_not_explained(tmp_path: Path) -> None:
     said: list[str] = []
     run = run_with(tmp_path, deaf=np.zeros((1_600, 3), np.float32), one=weights_of_band(1_200, 3_500))
     assert set(explain(run, said)) == {"one"}
-    assert "what decided: deaf answers the same whatever it hears" in said
+    assert "  deaf: no occlusion map: the same answer for every track" in said
 
 
 def test_model_without_a_decisive_patch_is_reported(tmp_path: Path) -> None:
     said: list[str] = []
     found = explain(run_with(tmp_path, bias=12.0, sure=weights_of_band(1_200, 3_500)), said)
-    assert "no patch by itself" in found["sure"]["sentence"]
-    assert any("sure: no patch by itself" in sentence for sentence in said)
+    assert "no single patch" in found["sure"]["sentence"]
+    assert any("sure: no single patch" in sentence for sentence in said)
 
 
 def test_run_does_not_fail_if_occlusion_fails(tmp_path: Path) -> None:
@@ -137,11 +147,11 @@ def test_run_does_not_fail_if_occlusion_fails(tmp_path: Path) -> None:
     run = run_with(tmp_path, one=weights_of_band(1_200, 3_500))
     (tmp_path / "run" / "one" / "bundle" / "model.onnx").write_bytes(b"damaged")
     assert explain(run, said) == {}
-    assert said[-1].startswith("what decided: not looked for: ")
+    assert said[-1].startswith("Occlusion maps: not made: ")
     for file in (tmp_path / "root").rglob("*.wav"):
         file.unlink()
     assert explain(run, said) == {}
-    assert "is on this disk" in said[-1]
+    assert "is no longer in" in said[-1]
 
 
 def test_unreadable_track_is_reported(tmp_path: Path) -> None:
@@ -151,7 +161,7 @@ def test_unreadable_track_is_reported(tmp_path: Path) -> None:
     (tmp_path / "root" / gone).write_bytes(b"no audio")
     left = explain(run, said)["one"]["tracks"]
     assert len(left) == 2
-    assert any(s.startswith(f"  {gone}: not explained: ") for s in said)
+    assert any(s.startswith(f"  {gone}: no occlusion map: ") for s in said)
 
 
 def test_previous_evidence_files_are_removed(tmp_path: Path) -> None:
@@ -159,7 +169,3 @@ def test_previous_evidence_files_are_removed(tmp_path: Path) -> None:
     run.write_bytes("one/occlusion/9.wav", b"of another time")
     explain(run)
     assert run.names("one/occlusion") == ["1.wav", "2.wav", "3.wav"]
-
-
-def test_number_of_evaluations_is_the_documented_one() -> None:
-    assert occlusion.RUNS_PER_TRACK == 33

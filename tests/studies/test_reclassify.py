@@ -1,7 +1,9 @@
-"""The models of a run hear a track as `predict` does, whatever was done to it before."""
+"""The models of a run classify an altered track as `predict` does."""
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,6 @@ from genrelab.predict.classifier import Classifier
 from genrelab.studies import reclassify
 from genrelab.studies.conditions import CLEAN, CONDITIONS, excerpt
 from genrelab.studies.reclassify import (
-    ConditionJob,
     ScoredTrack,
     StudyInputs,
     classify_conditions,
@@ -38,7 +39,7 @@ SHORT = ClipSettings(clip_s=1.0, max_clips=4)
 
 
 def a_run(folder: Path, seconds: float = 2.0, **views: View) -> tuple[StudyInputs, list[Classifier]]:
-    """Models on views, by default one on each, and three tracks so long."""
+    """Models on views, by default one on each, and three tracks of this length."""
     named = sorted((views or VIEWS).items())
     models = {name: bundle_for(folder / "run" / name / "bundle", view, SHORT) for name, view in named}
     sounds = {f"{i}.wav": (GENRES[i % 3], noise(seconds, seed=i), SR) for i in range(3)}
@@ -47,74 +48,83 @@ def a_run(folder: Path, seconds: float = 2.0, **views: View) -> tuple[StudyInput
 
 @pytest.mark.parametrize("seconds", [0.9, 6.3])
 def test_clean_probabilities_equal_those_of_predict(tmp_path: Path, seconds: float) -> None:
-    who, models = a_run(tmp_path, seconds)
-    assert [e.name for e in who.models] == ["log_mel", "mel_image", "samples", "statistics"]
-    for track in who.tracks:
-        heard = classify_conditions(ConditionJob(who.models, track, (CLEAN,), 0))[0]
-        for row, model in zip(heard, models, strict=True):
+    inputs, models = a_run(tmp_path, seconds)
+    assert [e.name for e in inputs.models] == ["log_mel", "mel_image", "samples", "statistics"]
+    for track in inputs.tracks:
+        found = classify_conditions(inputs.models, (CLEAN,), 0, track)[0]
+        for row, model in zip(found, models, strict=True):
             assert np.allclose(row, list(model.predict(track.path).probabilities.values()), atol=1e-9)
 
 
 def test_altered_probabilities_equal_predict_on_altered_audio(tmp_path: Path) -> None:
-    who, models = a_run(tmp_path, 5.0)
-    track = who.tracks[0]
+    inputs, models = a_run(tmp_path, 5.0)
+    track = inputs.tracks[0]
     y, sr = soundfile.read(track.path, dtype="float32")
-    heard = classify_conditions(ConditionJob(who.models, track, (CLEAN, excerpt(3.0)), 0))[1]
-    for row, model in zip(heard, models, strict=True):
+    found = classify_conditions(inputs.models, (CLEAN, excerpt(3.0)), 0, track)[1]
+    for row, model in zip(found, models, strict=True):
         assert np.allclose(row, list(model.predict(y[sr : 4 * sr], sr=sr).probabilities.values()), atol=1e-9)
 
 
-def test_a_view_is_computed_once_for_all_that_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_view_is_computed_once_for_all_models_that_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = MelImageView(sr=SR, n_fft=512, size=8)
-    who, _ = a_run(tmp_path, 0.9, a=MEL, b=MEL, c=MEL, d=other)
+    inputs, _ = a_run(tmp_path, 0.9, a=MEL, b=MEL, c=MEL, d=other)
     asked: list[View] = []
     compute = reclassify.compute
     monkeypatch.setattr(reclassify, "compute", lambda view, *a, **k: asked.append(view) or compute(view, *a, **k))
-    heard = classify_conditions(ConditionJob(who.models, who.tracks[0], (CLEAN, CONDITIONS[3]), 0))
+    found = classify_conditions(inputs.models, (CLEAN, CONDITIONS[3]), 0, inputs.tracks[0])
     assert sorted(asked, key=str) == sorted([MEL, other] * 2, key=str)
-    assert np.array_equal(heard[:, 0], heard[:, 1])
-    assert not np.allclose(heard[:, 0], heard[:, 3])
+    assert np.array_equal(found[:, 0], found[:, 1])
+    assert not np.allclose(found[:, 0], found[:, 3])
 
 
-def test_only_the_model_that_gets_silence_refuses(tmp_path: Path) -> None:
-    who, _ = a_run(tmp_path, 2.0, samples=VIEWS["samples"], mel=MEL)
-    heard = classify_conditions(ConditionJob(who.models, who.tracks[0], (CLEAN, LEAD_IN), 0))
-    refuses = np.isnan(heard).all(axis=2)
-    assert refuses.tolist() == [[False, False], [False, True]]
+def test_only_the_model_that_gets_silence_rejects_the_track(tmp_path: Path) -> None:
+    inputs, _ = a_run(tmp_path, 2.0, samples=VIEWS["samples"], mel=MEL)
+    found = classify_conditions(inputs.models, (CLEAN, LEAD_IN), 0, inputs.tracks[0])
+    rejects = np.isnan(found).all(axis=2)
+    assert rejects.tolist() == [[False, False], [False, True]]
 
 
-def test_an_excerpt_as_long_as_the_track_is_the_track(tmp_path: Path) -> None:
-    who, _ = a_run(tmp_path, 2.9)
-    heard = classify_conditions(
-        ConditionJob(who.models, who.tracks[0], (CLEAN, excerpt(3.0), excerpt(1.0), excerpt(10.0)), 0)
-    )
-    assert np.array_equal(heard[0], heard[1])
-    assert not np.allclose(heard[0], heard[2])
-    assert np.isnan(heard[3]).all()
+def test_excerpt_as_long_as_the_track_is_the_track(tmp_path: Path) -> None:
+    inputs, _ = a_run(tmp_path, 2.9)
+    found = classify_conditions(inputs.models, (CLEAN, excerpt(3.0), excerpt(1.0), excerpt(10.0)), 0, inputs.tracks[0])
+    assert np.array_equal(found[0], found[1])
+    assert not np.allclose(found[0], found[2])
+    assert np.isnan(found[3]).all()
 
 
-def test_unreadable_file_is_refused_by_every_model(tmp_path: Path) -> None:
-    who, _ = a_run(tmp_path, 1.0, mel=MEL)
-    Path(who.tracks[1].path).write_bytes(b"this is no audio")
-    assert np.isnan(classify_conditions(ConditionJob(who.models, who.tracks[1], (CLEAN, LEAD_IN), 0))).all()
+def test_unreadable_file_is_rejected_by_every_model(tmp_path: Path) -> None:
+    inputs, _ = a_run(tmp_path, 1.0, mel=MEL)
+    Path(inputs.tracks[1].path).write_bytes(b"this is no audio")
+    assert np.isnan(classify_conditions(inputs.models, (CLEAN, LEAD_IN), 0, inputs.tracks[1])).all()
 
 
 def test_results_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
-    who, _ = a_run(tmp_path, 1.0, mel=MEL, samples=VIEWS["samples"])
-    orders = [ConditionJob(who.models, t, (CLEAN, *CONDITIONS[4:6]), 7) for t in who.tracks]
-    told: list[tuple[int, int]] = []
+    inputs, _ = a_run(tmp_path, 1.0, mel=MEL, samples=VIEWS["samples"])
+    classify = partial(classify_conditions, inputs.models, (CLEAN, *CONDITIONS[4:6]), 7)
+    progress: list[tuple[int, int]] = []
     here, there = (
-        run_jobs(classify_conditions, orders, jobs=jobs, progress=lambda *p: told.append(p)) for jobs in (1, 2)
+        run_jobs(classify, inputs.tracks, jobs=jobs, progress=lambda *p: progress.append(p), crashed=np.empty(0))
+        for jobs in (1, 2)
     )
     assert np.array_equal(np.stack(here), np.stack(there))
-    assert told == [(1, 3), (2, 3), (3, 3)] * 2
+    assert progress == [(1, 3), (2, 3), (3, 3)] * 2
+
+
+def test_job_that_crashes_its_worker_does_not_stop_the_others() -> None:
+    assert run_jobs(exit_at_two, [1, 2, 3], jobs=2, progress=lambda *_: None, crashed=-1) == [1, -1, 3]
+
+
+def exit_at_two(n: int) -> int:
+    if n == 2:
+        os._exit(1)
+    return n
 
 
 def test_bundle_changed_meanwhile_is_refused(tmp_path: Path) -> None:
-    who, models = a_run(tmp_path, 1.0, mel=MEL)
+    inputs, models = a_run(tmp_path, 1.0, mel=MEL)
     bundle_for(models[0].path, MEL, SHORT, readme="# Another card\n")
     with pytest.raises(BundleError, match="changed while it was in use"):
-        load_bundles(who.models)
+        load_bundles(inputs.models)
 
 
 def test_table_models_are_refused(tmp_path: Path) -> None:
@@ -125,15 +135,15 @@ def test_table_models_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_audio_is_reported(tmp_path: Path) -> None:
-    who, _ = a_run(tmp_path, 1.0, mel=MEL)
-    assert who.why_not is None
-    for track in who.tracks[1:]:
+    inputs, _ = a_run(tmp_path, 1.0, mel=MEL)
+    assert inputs.why_not is None
+    for track in inputs.tracks[1:]:
         Path(track.path).unlink()
     some = load_inputs(reclassify.Folder(tmp_path / "run"))
     assert (len(some.tracks), some.n_scored, some.why_not) == (1, 3, None)
-    Path(who.tracks[0].path).unlink()
+    Path(inputs.tracks[0].path).unlink()
     why = load_inputs(reclassify.Folder(tmp_path / "run")).why_not
-    assert "none of the 3 scored tracks is on this disk" in str(why)
+    assert str(why) == f"the audio of 3 test tracks is no longer in {tmp_path / 'root'}"
 
 
 def track(i: int, genre: str) -> ScoredTrack:

@@ -205,9 +205,10 @@ ROBUSTNESS: dict[str, Any] = {
             "model": "svm",
             "conditions": [
                 {"name": "clean", "label": "as it is", "accuracy": 0.6, "low": 0.5, "high": 0.7, "difference": 0.0,
-                 "difference_low": 0.0, "difference_high": 0.0, "same_answer": 1.0},
+                 "difference_low": 0.0, "difference_high": 0.0, "p_adjusted": 1.0, "same_answer": 1.0},
                 {"name": "phone", "label": "through a phone", "accuracy": 0.4, "low": 0.3, "high": 0.5,
-                 "difference": -0.2, "difference_low": -0.3, "difference_high": -0.1, "same_answer": 0.6},
+                 "difference": -0.2, "difference_low": -0.3, "difference_high": -0.1, "p_adjusted": 0.01,
+                 "same_answer": 0.6},
             ],
             "seconds": [{"seconds": s, "accuracy": 0.4, "low": 0.3, "high": 0.5, "n": 60} for s in (1, 3, 30)],
         }

@@ -7,6 +7,7 @@ from pathlib import Path
 from genrelab.core.errors import PreparedError, SettingsError, printable
 from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
+from genrelab.core.text import pluralize
 from genrelab.records.prepared import Prepared
 from genrelab.report.page import audit as page_audit
 from genrelab.report.page import data as page_data
@@ -28,7 +29,9 @@ def write_data_page(prepared: Prepared, out: Path | None, notify: Notify) -> Pat
         PreparedError: files of PREPARED are inconsistent or damaged.
     """
     if out is None and not prepared.folder.is_local:
-        raise SettingsError(f"{prepared.folder} does not lie on this disk: say with --out where the page goes")
+        raise SettingsError(
+            f"{prepared.folder} is not on this disk: give the path of a local file for the page with --out"
+        )
     page = out if out is not None else prepared.folder.local / "explore.html"
     folder = Folder(page.resolve().parent)
     tracks = track_info(prepared.tracks, prepared.about["root"], folder)
@@ -39,13 +42,15 @@ def write_data_page(prepared: Prepared, out: Path | None, notify: Notify) -> Pat
         except (ValueError, KeyError, TypeError) as e:
             raise PreparedError(f"{prepared.folder}: audit.json is damaged ({e}); run `genrelab prepare` again") from e
     html = render(
-        "explore.html",
+        "sections.html",
         what="data",
         title=printable(Path(prepared.about["root"]).name or prepared.name),
-        eyebrow=f"{prepared.name} · {len(prepared):,} tracks · {len(prepared.genres)} genres",
+        eyebrow=" · ".join((prepared.name, pluralize(len(prepared), "track"), pluralize(prepared.genres, "genre"))),
+        verdict="",
         sections=sections,
-        contents=[(s.id, s.short, []) for s in sections],
     )
     folder.write_bytes(page.name, html.encode())
-    notify(f"{len(prepared):,} tracks, {len(sections)} parts of the page")
+    for note in sections[0].sentences[1:]:
+        notify(note)
+    notify(f"Wrote {pluralize(sections, 'section')} on {pluralize(len(prepared), 'track')}")
     return page

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genrelab.core.errors import printable
+from genrelab.core.text import pluralize
+from genrelab.evaluation.comparison import BASELINE
+from genrelab.evaluation.percent import format_number, format_percent, percent, with_interval
+from genrelab.evaluation.verdict import MIN_RANKED_TRACKS, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,12 +26,23 @@ COLUMNS = (
 """Columns of `leaderboard.csv`."""
 
 HEADERS = (
-    "model", "view", "accuracy % [95 %]", "macro F1", "top-3 %", "log loss", "train s", "ms a track", "size",
+    "model", "view", "accuracy % [95 % interval]", "macro F1", "top-3 %", "log loss", "training, s", "ms per track",
+    "size",
 )  # fmt: skip
 """Headers of the printed tables."""
 
-WARNED_NOTES = {"thin_genre": "thin, with fewer than", "split": "artists are unknown"}
-"""Rule of a caution → beginning of the note of the split that is left out beside it, as it repeats the caution."""
+CAUTIONED_NOTES = {
+    "thin_genre": re.compile(r"fewer than \d+ \w+ tracks"),
+    "split": re.compile(r"artists are unknown", re.IGNORECASE),
+}
+"""Rule of a caution → the note of the split that is left out beside it, as it repeats the caution."""
+
+BELOW_BASELINE = "not significantly better than the majority baseline (or chance, if that is higher)"
+
+ABSENT_GENRES = re.compile(r"^(not measured|no \w+ tracks: )")
+"""The note of a split on genres without test tracks, which the leaderboard names itself."""
+
+MAX_CAUTIONS = 3  # shown before a reader unfolds the others
 
 WIDE_TERMINAL = 104  # columns of a terminal; in a narrower one the view is printed below the model
 
@@ -56,22 +73,28 @@ class LeaderboardRow:
 
     @property
     def below_baseline(self) -> bool:
-        """Is it marked as not above the line? The majority model is the line itself."""
-        return not self.above_majority and self.folder != "majority"
+        """Is it marked as not better than the baseline? The baseline itself and a row of too few tracks are not."""
+        return not self.above_majority and self.folder != BASELINE and self.n >= MIN_RANKED_TRACKS
 
     @property
     def cells(self) -> tuple[str, ...]:
         """The row as printed under HEADERS."""
-        low, high = f"{100 * self.accuracy_low:.1f}", f"{100 * self.accuracy_high:.1f}"
-        accuracy = f"{100 * self.accuracy:.1f} [{low}, {high}]{' *' if self.below_baseline else ''}"
-        scores = (f"{self.macro_f1:.3f}", f"{100 * self.top3:.1f}", f"{self.log_loss:.2f}")
-        costs = (f"{self.train_s:.1f}", f"{self.predict_ms:.1f}", format_bytes(self.size_bytes))
-        return (printable(self.model), self.view, accuracy, *scores, *costs)
+        accuracy = with_interval(self.accuracy, self.accuracy_low, self.accuracy_high)
+        scores = (format_number(self.macro_f1, 3), percent(self.top3), format_number(self.log_loss, 2))
+        costs = (format_number(self.train_s), format_number(self.predict_ms), format_bytes(self.size_bytes))
+        star = " *" if self.below_baseline else ""
+        return (printable(self.model), self.view, f"{accuracy}{star}", *scores, *costs)
+
+
+UNDECIDED = Verdict("undecided", "", "", 0)
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Every model of one run, best first, with the facts and cautions that its figures need."""
+    """Every model of one run with the verdict and the facts and cautions that its figures need.
+
+    The best model is first; fewer than `MIN_RANKED_TRACKS` test tracks rank nothing, so then the order is alphabetical.
+    """
 
     dataset: str  # kind of the dataset
     title: str  # name of its folder
@@ -92,58 +115,67 @@ class Leaderboard:
     not_run: tuple[Mapping[str, str], ...]  # `model` and `reason`
     rows: tuple[LeaderboardRow, ...]
     comparisons: tuple[Mapping[str, Any], ...] = ()  # of every pair of models, best first
-    winner: Mapping[str, Any] = field(default_factory=lambda: {"folder": None, "sentence": ""})
-    cautions: tuple[Mapping[str, Any], ...] = ()  # `rule`, `sentence` and `remedies`
-    verdict: str = ""
-    to_use: str = ""  # folder of the recommended model; empty where nothing was compared
+    cautions: tuple[Mapping[str, Any], ...] = ()  # fields of `warnings.Caution`
+    conclusion: Verdict = UNDECIDED
+
+    def to_json(self) -> dict[str, Any]:
+        """`leaderboard.json`; `winner`, `verdict` and `to_use` repeat the conclusion under the names of version 0.2."""
+        found = self.conclusion
+        winner = {"folder": found.best[0] if found.kind == "best" else None, "sentence": found.sentence}
+        older = {"winner": winner, "verdict": found.sentence, "to_use": found.recommended or ""}
+        return dataclasses.asdict(self) | older
 
     @property
     def scored(self) -> str:
-        """The scored tracks, as text."""
-        why = " (there are no test tracks)" if self.no_test else ""
-        return f"n = {self.n:,} {self.part} tracks{why}"
+        """The classified tracks, as text."""
+        return f"{pluralize(self.n, f'{self.part} track')}{' (there is no test set)' if self.no_test else ''}"
 
     @property
     def facts(self) -> str:
         """The line above every table."""
-        chance, majority = format_percent(self.chance), format_percent(self.majority)
-        baselines = f"chance {chance}, majority {majority} (always {self.majority_genre})"
-        return f"{self.scored}; {self.split} split; {printable(baselines)}"
+        baselines = "; ".join(f"{name} {format_percent(share)}" for name, share in self.baselines.items())
+        return f"{self.scored}; {self.split} split; {baselines}"
 
     @property
-    def judgement(self) -> tuple[str, ...]:
-        """The winner and the cautions, one sentence each."""
-        first = self.winner["sentence"]
-        return (*([first] if first else []), *(f"caution: {c['sentence']}" for c in self.cautions))
+    def baselines(self) -> dict[str, float]:
+        """Accuracy of each baseline, by its name in texts and charts."""
+        return {"chance": self.chance, f"always guessing {printable(self.majority_genre)}": self.majority}
+
+    @property
+    def charted(self) -> list[LeaderboardRow]:
+        """The rows of the chart, in which a line shows the baseline."""
+        return [row for row in self.rows if row.folder != BASELINE] or list(self.rows)
+
+    @property
+    def legend(self) -> tuple[str, ...]:
+        """What the table alone does not say: its order, if that is no ranking, and the meaning of a star."""
+        star = f"* {BELOW_BASELINE}" if any(r.below_baseline for r in self.rows) else ""
+        return tuple(filter(None, (self.conclusion.order, star)))
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The notes below the leaderboard, one sentence each."""
-        sizes = ", ".join(f"{n:,} {part}" for part, n in self.split_counts.items())
-        below = ", ".join(printable(r.model) for r in self.rows if r.below_baseline)
-        averaged = f"{len(self.macro_over)} genres: {', '.join(map(printable, self.macro_over))}"
-        absent = ", ".join(map(printable, self.not_measured))
-        line = "chance line" if self.chance > self.majority else "majority line"
-        models_by_note: dict[str, list[str]] = {}
+        """The notes on the leaderboard, one sentence each."""
+        sizes = ", ".join(f"{n:,} {part}" for part, n in self.split_counts.items() if n)
+        names, absent = (", ".join(map(printable, genres)) for genres in (self.macro_over, self.not_measured))
+        averaged = f": {names}" if absent else ""
+        by_note: dict[str, list[str]] = {}
         for row in self.rows:
             for note in row.notes:
-                models_by_note.setdefault(note, []).append(row.model)
+                by_note.setdefault(note, []).append(printable(row.model))
         rules = {caution["rule"] for caution in self.cautions}
-        cautioned = tuple(note for rule, note in WARNED_NOTES.items() if rule in rules)
+        repeated = [ABSENT_GENRES, *(pattern for rule, pattern in CAUTIONED_NOTES.items() if rule in rules)]
+        notes = [note for note in self.split_notes if not any(pattern.search(note) for pattern in repeated)]
+        unit = self.interval_over.split()[-1].removesuffix("s")
+        clustered = [f"95 % intervals allow for tracks of one {unit} being alike ({self.interval_over})"]
         return (
-            *([f"* not above the {line}, which lies in or over the interval: {below}"] if below else []),
-            *(f"{', '.join(map(printable, models))}: {note}" for note, models in models_by_note.items()),
-            f"95 % intervals over {self.interval_over}; macro-F1 averages {averaged}",
-            *([f"not measured (no {self.part} tracks): {absent}"] if absent else []),
-            f"{self.split} split {self.split_digest[:12]}: {sizes} tracks",
-            *(f"{self.split} split: {note}" for note in self.split_notes if not note.startswith(cautioned)),
-            *(f"not run: {printable(m['model'])}: {m['reason']}" for m in self.not_run),
+            *(f"{', '.join(models)}: {note}" for note, models in by_note.items()),
+            *(clustered if unit != "track" else []),
+            f"Macro F1 is the mean F1 of {pluralize(self.macro_over, 'genre')}{averaged}",
+            *([f"No {self.part} tracks of {absent}"] if absent else []),
+            f"Split: {self.split} ({self.split_digest[:12]}), {sizes} tracks",
+            *(f"Split: {note}" for note in notes),
+            *(f"Not run: {printable(m['model'])}: {m['reason']}" for m in self.not_run),
         )
-
-
-def format_percent(fraction: float) -> str:
-    """A fraction as it is printed: `41.2 %`."""
-    return f"{100 * fraction:.1f} %"
 
 
 def format_bytes(n_bytes: float) -> str:
@@ -165,20 +197,22 @@ def as_csv(board: Leaderboard) -> str:
 
 
 def as_markdown(board: Leaderboard) -> str:
-    """`leaderboard.md`: the printed table, its facts and its notes."""
+    """`leaderboard.md`: the verdict, the printed table, cautions and notes."""
     cells = [HEADERS, ("---", "---", *["---:"] * (len(HEADERS) - 2)), *(row.cells for row in board.rows)]
     table = ["| " + " | ".join(map(_escape_markdown, line)) + " |" for line in cells]
-    notes = [f"- {_escape_markdown(line)}" for line in (*board.judgement, *board.lines)]
-    title = f"**{_escape_markdown(printable(board.title))}**: {_escape_markdown(board.facts)}"
-    return "\n".join([title, "", *table, "", *notes, ""])
+    cautions = [f"Caution: {c['sentence']}" + (f". {c['details']}" if c["details"] else "") for c in board.cautions]
+    notes = [_escape_markdown(line) for line in (*board.legend, *cautions, *board.lines)]
+    title = f"{_escape_markdown(printable(board.title))}: {_escape_markdown(board.facts)}"
+    verdict = f"**{_escape_markdown(board.conclusion.sentence)}**"
+    return "\n".join([verdict, "", title, "", *table, "", *(f"- {note}" for note in notes), ""])
 
 
 def _escape_markdown(words: str) -> str:
     return "".join(f"\\{c}" if c in "\\|*_`[]<>" else c for c in words)
 
 
-def print_leaderboard(board: Leaderboard, console: Console) -> None:
-    """Print the leaderboard with its facts, notes and the models that did not run."""
+def print_leaderboard(board: Leaderboard, console: Console, *, verbose: bool = False) -> None:
+    """Print the verdict, the table and the most serious cautions; with `verbose` all of them, and the notes."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -187,12 +221,17 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1) if wide else 0, pad_edge=False)
     for name in HEADERS if wide else HEADERS[:1] + HEADERS[2:]:
         words = name in HEADERS[:2]
-        header = name.replace(" [", "\n[") if "[" in name else name.replace(" ", "\n", 1)
+        header = name.replace(" [", "\n[") if "[" in name else name.replace(" ", "\n")
         table.add_column(header, justify="left" if words else "right", overflow="fold", no_wrap=not words)
     for row in board.rows:
         model, view, *figures = row.cells
         table.add_row(*map(Text, [model, view, *figures] if wide else [f"{model}\n  {view}", *figures]))
-    console.print(Text(f"{printable(board.title)}: {board.facts}", style="bold"))
+    console.print(Text(board.conclusion.sentence, style="bold"))
+    console.print(Text(f"{printable(board.title)}: {board.facts}"))
     console.print(table)
-    for line in (*board.judgement, *board.lines):
+    shown = board.cautions[: None if verbose else MAX_CAUTIONS]
+    for line in (*board.legend, *(f"Caution: {c['sentence']}" for c in shown), *(board.lines if verbose else ())):
         console.print(Text(line))
+    if not verbose:
+        left = len(board.cautions) - len(shown) + len(board.lines)
+        console.print(Text(f"{pluralize(left, 'more note')} in leaderboard.md"))

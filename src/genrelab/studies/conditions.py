@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
+from genrelab.audio.clips import AudioInMemory
 from genrelab.audio.reader import Audio
 from genrelab.core.config import ClipSettings
 
@@ -25,15 +26,16 @@ Change = Callable[[Samples, int, np.random.Generator], Samples]
 """(mono samples (n,), rate, random generator) → n samples."""
 
 BIT_RATE = 64_000
-MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Rates of MPEG 1, 2 and 2.5, layer III; others are converted to the next higher one, or to the highest."""
-
 TELEPHONE_HZ = (300.0, 3_400.0)
 TELEPHONE_SR = 8_000
 QUIETER_DB = -12.0
 CLIPPED_DB = 12.0
 SNR_DB = 20.0
 LEAD_IN_S = 3.0
+DESCRIPTION = (
+    "MP3: 64 kbit/s, mono. Telephone: 300 to 3,400 Hz at 8 kHz. Quieter: by 12 dB. Clipped: 12 dB above full scale. "
+    "Pink noise: 20 dB below the music. Silence first: 3 s of recorded silence."
+)
 DITHER = 2.0**-15
 """One step of 16 bits. Recorded silence is noise of about one step, as from a 16-bit recorder; only digital silence is
 zero in every sample, and some features (zero crossings, spectral shape) take very different values on the two."""
@@ -48,7 +50,7 @@ class Condition:
 
     Attributes:
         name: short, for programs.
-        label: for readers, to follow "when heard".
+        label: for readers.
         change: applied to each part that is read; None: nothing.
         sr: rate of the result; None: that of the file.
         lead_in_s: seconds of recorded silence before the track.
@@ -71,11 +73,11 @@ class AlteredAudio:
         seed: of the noise, which also depends on the start of the part that is read, so that it is reproducible.
     """
 
-    def __init__(self, source: Audio | CachedTrack, condition: Condition, *, seed: int) -> None:
+    def __init__(self, source: Audio | AudioInMemory, condition: Condition, *, seed: int) -> None:
         self.path, self.condition, self._source, self._seed = source.path, condition, source, seed
         duration_s = source.frames / source.sr
         used_s = duration_s if condition.seconds is None else min(condition.seconds, duration_s)
-        self._start_s, self._end_s = (duration_s - used_s) / 2, (duration_s + used_s) / 2
+        self._start_s = (duration_s - used_s) / 2
         self.sr = condition.sr or source.sr
         whole = condition.sr is None and condition.seconds is None
         lead = round(condition.lead_in_s * self.sr)
@@ -95,43 +97,16 @@ class AlteredAudio:
         left_s = self.frames / self.sr - start_s
         wanted_s = left_s if seconds is None else min(seconds, left_s)
         silent_s = min(max(self.condition.lead_in_s - start_s, 0.0), wanted_s)
-        track_start_s = max(start_s - self.condition.lead_in_s, 0.0)
-        y = self._read_track(track_start_s, None if seconds is None else wanted_s - silent_s)
+        track_start_s = self._start_s + max(start_s - self.condition.lead_in_s, 0.0)
+        to_the_end = seconds is None and self.condition.seconds is None
+        y = self._source.read(track_start_s, None if to_the_end else wanted_s - silent_s)
         if self.condition.change is not None:
             y = self.condition.change(y, self._source.sr, rng)
         y = audio_clips.resample(y, self._source.sr, self.sr)
         return np.concatenate((recorded_silence(round(silent_s * self.sr), rng), y)) if silent_s else y
 
-    def _read_track(self, start_s: float, seconds: float | None) -> Samples:
-        if self.condition.seconds is not None:
-            left_s = self._end_s - self._start_s - start_s
-            seconds = left_s if seconds is None else min(seconds, left_s)
-        return self._source.read(self._start_s + start_s, seconds)
 
-
-@dataclass(frozen=True)
-class CachedTrack:
-    """A track in memory: `y` of shape (samples,)."""
-
-    path: Path
-    y: Samples
-    sr: int
-
-    @property
-    def frames(self) -> int:
-        """Number of samples."""
-        return len(self.y)
-
-    def read(self, start_s: float, seconds: float | None) -> Samples:
-        """As `reader.Audio.read`."""
-        start = round(start_s * self.sr)
-        return self.y[start:] if seconds is None else self.y[start : start + round(seconds * self.sr)]
-
-    def close(self) -> None:
-        """As `reader.Audio.close`: nothing is open."""
-
-
-def open_cached(path: str | Path) -> Audio | CachedTrack:
+def open_cached(path: str | Path) -> Audio | AudioInMemory:
     """Open a file that is read several times: decoded once, unless it is longer than `MAX_CACHED_S`.
 
     Raises:
@@ -141,7 +116,7 @@ def open_cached(path: str | Path) -> Audio | CachedTrack:
     if audio.frames > MAX_CACHED_S * audio.sr:
         return audio
     try:
-        return CachedTrack(audio.path, audio.read(0.0, None), audio.sr)
+        return AudioInMemory(audio.path, audio.read(0.0, None), audio.sr)
     finally:
         audio.close()
 
@@ -155,14 +130,16 @@ def mp3(y: Samples, sr: int, rng: np.random.Generator) -> Samples:
         path = Path(folder) / "altered.mp3"
         write_mp3(path, y, sr)
         decoded, rate = audio_clips.read(path)
-    return _match_length(y, audio_clips.resample(decoded, rate, sr))
+    same_rate = audio_clips.resample(decoded, rate, sr)[: len(y)]
+    return np.pad(same_rate, (0, len(y) - len(same_rate)))
 
 
 def write_mp3(path: Path, y: Samples, sr: int) -> None:
     """Write a mono MP3 at `BIT_RATE`, at the rate of `y`, (n,), or the next one that MP3 supports."""
     import av
 
-    rate = next((r for r in MP3_RATES if r >= sr), MP3_RATES[-1])
+    rates = av.codec.Codec("libmp3lame", "w").audio_rates or [sr]
+    rate = min((r for r in rates if r >= sr), default=max(rates))
     planar = np.clip(audio_clips.resample(y, sr, rate), -1, 1)[None, :]
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(planar, np.float32), format="fltp", layout="mono")
     frame.sample_rate = rate
@@ -210,26 +187,22 @@ def recorded_silence(n: int, rng: np.random.Generator) -> Samples:
     return np.round(rng.random(n, np.float32) - rng.random(n, np.float32)) * np.float32(DITHER)
 
 
-def _match_length(y: Samples, other: Samples) -> Samples:
-    return other[: len(y)] if len(other) >= len(y) else np.pad(other, (0, len(y) - len(other)))
-
-
-CLEAN = Condition("clean", "as it is")
+CLEAN = Condition("clean", "unaltered")
 CONDITIONS = (
     CLEAN,
-    Condition("mp3_64", "as an MP3 of 64 kbit/s", mp3),
-    Condition("telephone", "through a telephone (300 to 3,400 Hz, 8 kHz)", telephone, sr=TELEPHONE_SR),
-    Condition("quieter", "12 dB quieter", quieter),
-    Condition("clipped", "clipped, 12 dB too loud", clipped),
-    Condition("noise", "in pink noise 20 dB below it", noisy),
-    Condition("lead_in", "after 3 s of recorded silence", lead_in_s=LEAD_IN_S),
+    Condition("mp3_64", "MP3", mp3),
+    Condition("telephone", "telephone", telephone, sr=TELEPHONE_SR),
+    Condition("quieter", "quieter", quieter),
+    Condition("clipped", "clipped", clipped),
+    Condition("noise", "pink noise", noisy),
+    Condition("lead_in", "silence first", lead_in_s=LEAD_IN_S),
 )
 EXCERPT_SECONDS = (1.0, 3.0, 5.0, 10.0, 30.0)
 
 
 def excerpt(seconds: float) -> Condition:
-    """The middle `seconds` of a track: beginnings are untypical, and excerpts in data sets are from the middle, too."""
-    return Condition(f"{seconds:g}_s", f"for {seconds:g} s from its middle", seconds=seconds)
+    """The middle `seconds` of a track: beginnings are untypical, and excerpts in data sets are from the middle."""
+    return Condition(f"{seconds:g}_s", f"middle {seconds:g} s", seconds=seconds)
 
 
 def can_encode_mp3() -> bool:

@@ -1,10 +1,10 @@
 """Tracks whose label is confidently contradicted by a model that was not trained on them (`--doubts`).
 
 Confident learning (Northcutt, Jiang and Chuang 2021): a model is confident of genre g where its probability reaches the
-mean probability of g among the tracks that are labelled g. A track that reaches this, and one half as well, for another
-genre than its own is doubted. All probabilities are out of fold, with whole artists held out, over training and
-validation tracks, and share one temperature; test tracks are never used. Either the label or the model may be wrong: a
-person decides, in the column `decision` of `doubts.csv`, and `write_relabelled` turns it into a table to prepare.
+mean probability of g among the tracks that are labelled g. A label is in doubt where the model is confident of another
+genre, with a probability above one half. All probabilities are out of fold, with whole artists held out, over training
+and validation tracks, and share one temperature; test tracks are never used. The label or the model may be wrong: a
+person decides, in the column `decision` of `doubts.csv`, and `write_relabelled` makes a table of it to prepare.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from genrelab.evaluation.calibration import apply_temperature, fit_temperature
 from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
+from genrelab.studies.study_result import write_result
 from genrelab.training import holdout_folds
 from genrelab.training.cross_fit import HeldOutPredictions, cross_fit, quick_settings
 
@@ -37,10 +38,18 @@ COLUMNS = (
     "track_id", "path", "genre", "suggested", "p_genre", "p_suggested", "artist", "album", "part", "copies", "decision",
 )  # fmt: skip
 DECISIONS = ("accept", "reject", "")
-HEADERS = ("track", "labelled", "sounds like", "p labelled", "p suggested", "artist", "album")
+HEADERS = (
+    "track",
+    "label",
+    "suggested",
+    "probability of the label",
+    "probability of the suggestion",
+    "artist",
+    "album",
+)
 MAX_ROWS_SHOWN = 20  # rows on a terminal
 MIN_AGREEMENT = 0.8
-"""Out-of-fold agreement with the labels below which the sentence warns that many mistakes are the model's own."""
+"""Accuracy out of fold below which a sentence warns that many doubts are mistakes of the model."""
 
 
 def study(
@@ -54,8 +63,8 @@ def study(
 ) -> dict[str, Any]:
     """Find doubtful labels of training and validation tracks; write RUN/doubts.json and doubts.csv, return the JSON.
 
-    Decisions in an existing doubts.csv are kept, with their rows where the track is no longer doubted; where another
-    genre is suggested now, the decision is left empty.
+    Decisions in an existing doubts.csv are kept, also of labels that are no longer in doubt. Where another genre is
+    suggested now, the decision is left empty.
 
     Args:
         prepared, settings: of RUN: the parts are the same.
@@ -63,11 +72,11 @@ def study(
 
     Raises:
         DatasetError: the existing doubts.csv is damaged.
-        ModelError: none of the models can be fitted that often, or the tracks cannot be held out in folds.
+        ModelError: no model is quick enough, or the tracks cannot be held out in folds.
         SplitError: the run's own split is no longer possible.
     """
     task = make_task(prepared, settings)
-    name, decisions = _choose_model(run, models), _decided_rows(run)
+    name, decisions = _choose_model(run, models), read_decisions(run) if run.exists(CSV) else {}
     among = np.isin(task.split.parts, ("training", "validation"))
     fold = _folds(task, among, settings.seed)
     with (
@@ -78,17 +87,15 @@ def study(
         fits.fitted = lambda: progress(next(done), holdout_folds.N_FOLDS)
         held = fits.held_out(name, fold)
     y = task.labels(chooses=False).y
-    held = replace(held, probabilities=_calibrate(held, y))
+    temperature = fit_temperature(held.tracks, held.probabilities, y)  # some models return only 0 and 1
+    held = replace(held, probabilities=apply_temperature(held.probabilities, temperature))
     rows, agreement = _doubted_rows(task, held), float(held.correct(y).mean())
     about: dict[str, Any] = {
         "model": name, "accuracy": agreement, "n_examined": len(held.tracks), "n_doubted": len(rows),
         "sentences": _sentences(task, name, agreement, fold, rows), "rows": rows,
     }  # fmt: skip
     _write_csv(run, rows, decisions)
-    run.write_json(FILE, about)
-    for sentence in about["sentences"]:
-        notify(sentence)
-    return about
+    return write_result(run, FILE, about, notify)
 
 
 def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -124,25 +131,27 @@ def find_doubts(
     return rows, predicted[rows]
 
 
-def read_decisions(file: Folder, name: str = CSV) -> dict[str, tuple[str, str]]:
-    """Decided rows of a doubts.csv: track_id → (suggested genre, `accept` or `reject`).
+def read_decisions(folder: Folder) -> dict[str, dict[str, str]]:
+    """Decided rows of a folder's doubts.csv by track_id, each with the decision `accept` or `reject`.
 
     Raises:
-        DatasetError: not such a file, or an invalid decision.
+        DatasetError: no such file, or an invalid decision.
     """
     try:
-        rows = list(csv.DictReader(io.StringIO(file.read_bytes(name).decode("utf-8-sig"), newline="")))
+        rows = list(csv.DictReader(io.StringIO(folder.read_bytes(CSV).decode("utf-8-sig"), newline="")))
     except (OSError, UnicodeError, csv.Error) as e:
-        raise DatasetError(f"{file}/{name}: cannot be read as CSV: {e}") from e
+        raise DatasetError(f"{folder}/{CSV}: not a readable CSV file in UTF-8") from e
     if rows and not {"track_id", "suggested", "decision"} <= rows[0].keys():
-        raise DatasetError(f"{file}/{name}: has no columns track_id, suggested and decision")
+        raise DatasetError(f"{folder}/{CSV}: the columns track_id, suggested and decision are needed")
     found = {}
     for n, row in enumerate(rows, start=2):
         decision = (row["decision"] or "").strip().casefold()
         if decision not in DECISIONS:
-            raise DatasetError(f"{file}/{name}: line {n}: a decision is accept, reject or empty, not {decision!r}")
+            raise DatasetError(
+                f"{folder}/{CSV}, line {n}: decision must be accept, reject or empty. Received: {decision}"
+            )
         if decision:
-            found[row["track_id"]] = (row["suggested"], decision)
+            found[row["track_id"]] = row | {"decision": decision}
     return found
 
 
@@ -152,34 +161,32 @@ def read_decisions(file: Folder, name: str = CSV) -> dict[str, tuple[str, str]]:
 def _choose_model(run: Folder, models: Sequence[str]) -> str:
     """The model with the lowest log loss on the calibration tracks, among those that are fitted in seconds.
 
-    Calibration tracks are not scored tracks: corrections of labels must not depend on these. All such models have the
-    same calibration tracks; the first model is taken where none was calibrated.
+    These are no test tracks: corrections of labels must not depend on test tracks. All such models have the same
+    calibration tracks; the first model is taken where none was calibrated.
     """
     quick = [m for m in models if m != "majority" and not model_class(m).needs_validation]
     if not quick:
-        raise ModelError(f"label doubts need a model that is quickly trained: add one that reads {FLAT_VIEWS[0]}")
+        raise ModelError(
+            "label doubts need a model that trains in seconds: "
+            f"add one that reads the view {FLAT_VIEWS[0]} to --models, such as svm"
+        )
     scored = {name: run.read_json(f"{name}/metrics.json") for name in quick if run.exists(f"{name}/metrics.json")}
     losses = {m: about["calibration"]["after"]["log_loss"] for m, about in scored.items() if about.get("calibration")}
     return min(losses, key=lambda m: losses[m]) if losses else quick[0]
 
 
 def _folds(task: Task, among: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
-    """Folds with whole artists; a track of unknown artist is its own group, so that its label is examined too."""
+    """Folds with whole artists; a track of an unknown artist is a group of its own, so its label is examined too."""
     known = task.groups() or [None] * len(among)
     groups = [f"\t{i}" if group is None else group for i, group in enumerate(known)]
     try:
         return holdout_folds.folds_by_artist(task.labels(chooses=False).y, groups, among, seed=seed)
     except SplitError as e:
-        raise SplitError(f"label doubts: folding by artist {e}") from e
-
-
-def _calibrate(held: HeldOutPredictions, y: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Calibrated probabilities, shape (n, genres), with one temperature: some models return nothing but 0 and 1."""
-    return apply_temperature(held.probabilities, fit_temperature(held.tracks, held.probabilities, y))
+        raise SplitError(f"label doubts: {e}") from e
 
 
 def _doubted_rows(task: Task, held: HeldOutPredictions) -> list[dict[str, Any]]:
-    """Rows of doubted tracks, grouped by album (by artist without an album), the group of the clearest case first."""
+    """Rows of the labels in doubt, by album (by artist without an album), the album of the clearest case first."""
     t, y = task.prepared.tracks, task.labels(chooses=False).y
     copies = Counter(h for h in t["sha256"] if h)
     rows, predicted = find_doubts(y[held.tracks], held.probabilities)
@@ -195,50 +202,36 @@ def _doubted_rows(task: Task, held: HeldOutPredictions) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     groups: dict[object, int] = {}
-    place = [groups.setdefault(_decision_group(r), len(groups)) for r in found]
+    names = [(r["artist"], r["album"]) if r["artist"] or r["album"] else r["track_id"] for r in found]
+    place = [groups.setdefault(name, len(groups)) for name in names]
     return [found[i] for i in sorted(range(len(found)), key=lambda i: place[i])]
-
-
-def _decision_group(row: dict[str, Any]) -> object:
-    """Key of tracks that are decided together: an album, an artist's tracks without one, or a single track."""
-    return (row["artist"], row["album"]) if row["artist"] or row["album"] else row["track_id"]
 
 
 def _sentences(
     task: Task, name: str, agreement: float, fold: NDArray[np.int64], rows: Sequence[dict[str, Any]]
 ) -> list[str]:
     n = int((fold >= 0).sum())
-    own = f"; the model agrees with {agreement:.0%} of the labels only, so many of these mistakes are its own"
-    sentences = [
-        f"{name}, out of fold, contradicts {len(rows):,} of {pluralize(n, 'label')} ({len(rows) / n:.0%}) "
-        f"with confidence{own if agreement < MIN_AGREEMENT else ''}: "
-        f"look at {CSV}, the clearest cases first, and fill in its column `decision`"
-    ]
+    share = f"{len(rows):,} of {pluralize(n, 'training and validation label')} ({100 * len(rows) / n:.0f} %)"
+    sentences = [f"{name} is confident of another genre for {share}"]
+    if agreement < MIN_AGREEMENT:
+        wrong = f"its accuracy on tracks that it was not trained on is only {100 * agreement:.0f} %"
+        sentences.append(f"many of these doubts are mistakes of {name}: {wrong}")
     pairs = Counter((r["genre"], r["suggested"]) for r in rows).most_common(3)
     if pairs:
         listed = ", ".join(f"{printable(a)} → {printable(b)} {n}" for (a, b), n in pairs)
         sentences.append(f"most often: {listed}")
     if not task.knows_artists():
-        sentences.append("artists are unknown: a wrong label that all tracks of an artist share may not be doubted")
+        sentences.append("the artists are unknown, so a wrong label on all tracks of an artist may not be found")
     if always := int((fold == holdout_folds.ALWAYS_FITTED).sum()):
-        sentences.append(f"not examined: {pluralize(always, 'track')} of an artist who is the only one of a genre")
+        sentences.append(f"not examined: {pluralize(always, 'track')} of the only artist of a genre")
     return sentences
 
 
 # === Deciding ===
 
 
-def _decided_rows(run: Folder) -> dict[str, dict[str, Any]]:
-    """Rows of doubts.csv with a decision, by track_id; empty if there is no such file."""
-    if not run.exists(CSV):
-        return {}
-    decision = {track: value for track, (_, value) in read_decisions(run).items()}
-    rows = csv.DictReader(io.StringIO(run.read_bytes(CSV).decode("utf-8-sig"), newline=""))
-    return {r["track_id"]: r | {"decision": decision[r["track_id"]]} for r in rows if r["track_id"] in decision}
-
-
-def _write_csv(run: Folder, rows: Sequence[dict[str, Any]], decided: dict[str, dict[str, Any]]) -> None:
-    """Write doubts.csv with earlier decisions; decided rows that are no longer doubted come last."""
+def _write_csv(run: Folder, rows: Sequence[dict[str, Any]], decided: dict[str, dict[str, str]]) -> None:
+    """Write doubts.csv with earlier decisions; decided rows that are no longer in doubt come last."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -250,11 +243,11 @@ def _write_csv(run: Folder, rows: Sequence[dict[str, Any]], decided: dict[str, d
     run.write_bytes(CSV, text.getvalue().encode())
 
 
-def write_relabelled(prepared: Prepared, accepted: Folder, out: Folder, name: str = "relabelled.csv") -> int:
-    """Write the tracks of a preparation as a table with the accepted genres, which can be prepared like any other.
+def write_relabelled(prepared: Prepared, accepted: Folder, out: Folder) -> int:
+    """Write relabelled.csv, the tracks of a preparation with the accepted genres, a table to prepare like any other.
 
-    For audio it lists files (`path`, absolute), for a table of features it is that table with other labels. Preparing
-    it is quick: only labels are new.
+    For audio it lists files (`path`, absolute); for a table of features it is that table with other labels. Preparing
+    it is quick: only the labels are new.
 
     Args:
         accepted: RUN, or any folder with a doubts.csv with decisions.
@@ -266,10 +259,10 @@ def write_relabelled(prepared: Prepared, accepted: Folder, out: Folder, name: st
     Raises:
         DatasetError: the CSV cannot be read, or names tracks that are not in PREPARED.
     """
-    genre = {track: g for track, (g, decision) in read_decisions(accepted).items() if decision == "accept"}
+    genre = {t: row["suggested"] for t, row in read_decisions(accepted).items() if row["decision"] == "accept"}
     t = prepared.tracks
     if unknown := [i for i in genre if i not in set(t["track_id"])]:
-        raise DatasetError(f"{accepted}/{CSV}: {printable(unknown[0])} is no track of {prepared.folder}")
+        raise DatasetError(f"{accepted}/{CSV}: {printable(unknown[0])} is not a track of {prepared.folder}")
     columns: dict[str, Sequence[Any]] = {
         "track_id": t["track_id"],
         "genre": [genre.get(i, g) for i, g in zip(t["track_id"], t["genre"], strict=True)],
@@ -287,5 +280,5 @@ def write_relabelled(prepared: Prepared, accepted: Folder, out: Folder, name: st
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([["" if v is None else v for v in line] for line in zip(*columns.values(), strict=True)])
-    out.write_bytes(name, text.getvalue().encode())
+    out.write_bytes("relabelled.csv", text.getvalue().encode())
     return len(genre)

@@ -2,11 +2,11 @@
 
 The same model is trained on the same tracks under four policies, from the most optimistic to the strictest:
 
-- `segment`: windows are assigned to 5 folds at random, so that other windows of a scored track were trained on.
+- `segment`: windows are assigned to 5 folds at random, so the model is trained on other windows of a test track.
   Only where tracks have several windows.
-- `random`: recordings are, so that other tracks of a scored artist were.
-- `artist`: artists are, so that nothing of a scored artist was.
-- `official`: the dataset's own parts, scored once on its test tracks, or on validation where there are none.
+- `random`: recordings are assigned to folds, so the model is trained on other tracks of a test artist.
+- `artist`: artists are assigned to folds, so the model is trained on nothing of a test artist.
+- `official`: the dataset's own parts, scored once on its test tracks, or on validation tracks if there are none.
 
 In the first three every track is scored once, by a model that was not trained on its fold; so two policies are compared
 track by track, with an interval that resamples whole artists (tracks, where artists are unknown).
@@ -27,16 +27,21 @@ from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation import metrics
+from genrelab.evaluation.percent import format_percent
 from genrelab.models.registry import model_class
 from genrelab.predict.pooling import pool
 from genrelab.records.prepared import Prepared, read_parquet
 from genrelab.records.task import Task, make_task
-from genrelab.studies.policies import POLICIES, PolicyResult, compare_policies, not_run_sentences, percent
+from genrelab.studies.policies import POLICIES, PolicyResult, compare_policies, finding, not_run_sentences
+from genrelab.studies.study_result import accuracy_text, points_text, write_result
 from genrelab.training import holdout_folds
 from genrelab.training.cross_fit import CrossFit, HeldOutPredictions, cross_fit, n_learned, quick_settings
 
 FILE = "honesty.json"
-HEADERS = ("model", "policy", "accuracy % [95 %]", "n", "learned from", "points above artists apart", "… official")
+HEADERS = (
+    "model", "policy", "accuracy % [95 % interval]", "n", "training tracks", "points above artists apart",
+    "points above official",
+)  # fmt: skip
 
 
 def study(
@@ -75,25 +80,17 @@ def study(
             not_run += [{"model": name, "policy": p, "reason": r} for p, r in refused.items()]
             if results:
                 found.append(compare_policies(name, fits.view(name), results, fits.task.groups()))
-    sentences = [d["sentence"] for m in found for d in m["differences"]]
-    sentences += [
+    sentences = [
+        *finding(found),
         *_tuned_sentence([m["model"] for m in found if settings.params.get(m["model"])]),
         *not_run_sentences(not_run),
     ]
-    about = {"models": found, "not_run": not_run, "sentences": sentences}
-    run.write_json(FILE, about)
-    for sentence in sentences:
-        notify(sentence)
-    return about
+    return write_result(run, FILE, {"models": found, "not_run": not_run, "sentences": sentences}, notify)
 
 
 def _tuned_sentence(names: list[str]) -> list[str]:
-    if not names:
-        return []
-    why = (
-        "where a search chose its hyper-parameters on tracks that the folds score, their figures are a little too high"
-    )
-    return [f"{join_first(names, most=len(names))}: {why}; that of the official split is not"]
+    why = "hyper-parameters were searched on tracks of the folds, so all figures but the official one are slightly high"
+    return [f"{join_first(names, most=len(names))}: {why}"] if names else []
 
 
 def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -103,16 +100,13 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
         above = {(d["a"], d["b"]): d for d in model["differences"]}
         for p in model["policies"]:
             name = p["policy"] + (f" ({p['part']})" if p["part"] else "")
-            accuracy = f"{percent(p['accuracy'])} [{percent(p['low'])}, {percent(p['high'])}]"
-            gaps = [_difference_text(above.get((p["policy"], b))) for b in ("artist", "official")]
-            rows.append((printable(model["model"]), name, accuracy, f"{p['n']:,}", f"{p['n_learned']:,}", *gaps))
+            gaps = [
+                points_text(d["difference"], d["low"], d["high"]) if (d := above.get((p["policy"], b))) else ""
+                for b in ("artist", "official")
+            ]
+            n = (f"{p['n']:,}", f"{p['n_learned']:,}")
+            rows.append((printable(model["model"]), name, accuracy_text(p), *n, *gaps))
     return rows
-
-
-def _difference_text(difference: dict[str, Any] | None) -> str:
-    if difference is None:
-        return ""
-    return f"{100 * difference['difference']:+.1f} [{100 * difference['low']:.1f}, {100 * difference['high']:.1f}]"
 
 
 # === Tracks and folds of each policy ===
@@ -124,12 +118,11 @@ def _tasks(prepared: Prepared, settings: TrainSettings) -> tuple[Task, Task | No
     try:
         return task, make_task(prepared, replace(settings, split="official")), {}
     except SplitError as e:
-        return task, None, {"official": str(e).removeprefix("official split ").removeprefix("is not there: ")}
+        return task, None, {"official": f"it {e.__cause__}"}
 
 
 def _shared_tracks(task: Task, official: Task | None) -> NDArray[np.bool_]:
-    """Mask of the tracks used by every policy, shape (tracks,): those in a part of the official split, or without
-    one all usable tracks that it does not exclude."""
+    """Mask of the tracks used by every policy, shape (tracks,): all that the official split does not exclude."""
     if official is not None:
         return np.array([part != "excluded" for part in official.split.parts])
     stated = task.prepared.tracks["official_split"]
@@ -149,18 +142,18 @@ def _policy_folds(
     y, artists = task.labels(chooses=False).y, task.artists()
     folds, reasons = {}, {}
     if not any(artist for artist, here in zip(artists, among, strict=True) if here):
-        remedy = "--artist-column" if "table" in task.prepared.views else "--artists FILE, or in the files' tags"
-        reasons["artist"] = f"no artist is known: name them with {remedy}"
+        remedy = "--artist-column" if "table" in task.prepared.views else "--artists FILE, or tags in the files"
+        reasons["artist"] = f"the artists are unknown: use {remedy}"
     else:
         try:
             folds["artist"] = holdout_folds.folds_by_artist(y, artists, among, seed=seed)
         except SplitError as e:
-            reasons["artist"] = f"it {e}"
+            reasons["artist"] = str(e)
     try:
         single = holdout_folds.random_folds(y, among, seed=seed)
         folds["random"] = holdout_folds.with_whole_recordings(single, task.recordings)
     except SplitError as e:
-        reasons["random"] = f"it {e}"
+        reasons["random"] = str(e)
     return folds, reasons
 
 
@@ -195,7 +188,7 @@ def _official_result(fits: CrossFit, name: str, official: Task, run: Folder) -> 
     part = official.split.scored_part
     note = "one fixed split, so one evaluation"
     if official.split.no_test:
-        note += "; there are no test tracks: the validation part is scored"
+        note += "; there are no test tracks, so validation tracks are scored"
     own = official.split.parts == fits.task.split.parts  # then the run has trained this model already
     predictions = (_run_predictions(run, name, official, role) if own else None) or fits.answers(name, role)
     return _policy_result(fits, "official", predictions, part=part, note=note)
@@ -238,16 +231,14 @@ def _segment_result(fits: CrossFit, name: str) -> PolicyResult:
         windows.y[held.tracks], held.probabilities, windows.track[held.tracks], fits.task.groups()
     )
     assert figures is not None
-    accuracy = percent(figures["accuracy"])
-    note = f"of the {len(correct_windows):,} windows by themselves {accuracy} % are right; folds are of these"
+    single = f"the folds consist of single windows, {len(correct_windows):,} in all"
+    note = f"{single}; {format_percent(figures['accuracy'])} of them are right"
     folds = [float(correct_windows[held.fold == k].mean()) for k in np.unique(held.fold)]
-    learned = [len(np.unique(windows.track[fold != k])) for k in range(holdout_folds.N_FOLDS)]
-    return PolicyResult("segment", tracks, correct, folds, round(float(np.mean(learned))), note=note, windows=figures)
+    n_training = round(float(np.mean([len(np.unique(windows.track[fold != k])) for k in range(holdout_folds.N_FOLDS)])))
+    return PolicyResult("segment", tracks, correct, folds, n_training, note=note, windows=figures)
 
 
 def _always_fitted_note(fold: NDArray[np.int64]) -> str | None:
     always = int((fold == holdout_folds.ALWAYS_FITTED).sum())
-    if not always:
-        return None
-    tracks = pluralize(always, "track")
-    return f"{tracks} of unknown artist, or of a genre's only one, always learned from and never scored"
+    why = "of an unknown artist, or of the only artist of a genre: always trained on, never scored"
+    return f"{pluralize(always, 'track')} {why}" if always else None

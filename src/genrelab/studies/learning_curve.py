@@ -1,8 +1,8 @@
 """Would more tracks help? The model again on 10, 25, 50 and 100 % of its training tracks (`--learning-curve`).
 
-The shares are nested: the tracks at 10 % are among those at 25 %. Artists are taken as a whole, genre by genre, so that
-each genre keeps its share and none is lost; small shares are drawn several times, as much depends on which few artists
-they contain. All are scored on the run's scored part, and the last step, from half to all, is judged by its paired
+The shares are nested: the tracks at 10 % are among those at 25 %. Artists are kept whole, and genres keep their share.
+Small shares are drawn several times, because much depends on which few artists they contain. All are scored on the
+test tracks of the run (validation tracks if it has none); the last step, from half to all, is judged by its paired
 interval. Nothing is extrapolated: a curve of four points does not predict the fifth.
 """
 
@@ -25,6 +25,7 @@ from genrelab.evaluation.intervals import mean_interval, share_interval
 from genrelab.models.registry import model_class
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import Task, make_task
+from genrelab.studies.study_result import accuracy_text, points_text, write_result
 from genrelab.training.cross_fit import CrossFit, cross_fit
 
 FILE = "learning_curve.json"
@@ -32,13 +33,13 @@ DRAWS = {0.10: 5, 0.25: 4, 0.50: 3, 1.00: 1}
 """Share of the training tracks → number of draws; for networks, which take long, one draw each."""
 
 MIN_GAIN = 0.02
-"""If the last doubling of the tracks gained less than this, the next one is hardly worth the effort."""
+"""If the last doubling of the tracks gained less than this, another one is hardly worth the effort."""
 
 MAX_HALF_SHARE = 0.75
-"""Largest share that the "half" may contain, with whole artists: a step from more than this to all is no doubling."""
+"""Largest share that the "half" may contain, as artists are kept whole: from more than this to all is no doubling."""
 
-RISING, LEVEL, NOISY = "still rising", "flat", "too noisy to tell"
-HEADERS = ("model", "share %", "tracks", "accuracy % [95 %]", "from half to all")
+RISING, FLAT, UNDECIDED = "still rising", "flat", "undecided"
+HEADERS = ("model", "share %", "training tracks", "accuracy % [95 % interval]", "from half to all")
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -66,7 +67,7 @@ def study(
     names = [m for m in models if m != "majority"]
     scored = np.array(task.split.roles) != "none"
     found: list[dict[str, Any]] = []
-    sentences: list[str] = []
+    skipped: list[str] = []
     for name in names:
         if estimate := _estimate(run, name):
             notify(estimate)
@@ -79,15 +80,12 @@ def study(
                 _check_half(fits, name)
                 curve = [_fit_share(fits, name, share) for share in DRAWS]
             except ModelError as e:
-                sentences.append(f"{name}: no learning curve: {e}")
+                skipped.append(f"{name}: no learning curve: {e}")
                 continue
             found.append(_curve_json(task, name, curve))
-            sentences += _sentences(found[-1], curve)
-    about = {"part": task.split.scored_part, "models": found, "sentences": sentences}
-    run.write_json(FILE, about)
-    for sentence in sentences:
-        notify(sentence)
-    return about
+    part, n = task.split.scored_part, task.split.roles.count("score")
+    sentences = [*_finding(found, pluralize(n, f"{part} track")), *map(_sentence, found), *skipped]
+    return write_result(run, FILE, {"part": part, "models": found, "sentences": sentences}, notify)
 
 
 def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -95,13 +93,12 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for model in found["models"]:
         for p in model["points"]:
-            accuracy = f"{100 * p['accuracy']:.1f} [{100 * p['low']:.1f}, {100 * p['high']:.1f}]"
-            verdict = model["verdict"] if p is model["points"][-1] else ""
-            rows.append((printable(model["model"]), f"{100 * p['share']:.0f}", f"{p['n_tracks']:,}", accuracy, verdict))
+            share, verdict = f"{100 * p['share']:.0f}", model["verdict"] if p is model["points"][-1] else ""
+            rows.append((printable(model["model"]), share, f"{p['n_tracks']:,}", accuracy_text(p), verdict))
     return rows
 
 
-def subset(y: Ints, groups: Ints, learned: NDArray[np.bool_], share: float, *, seed: int) -> NDArray[np.bool_]:
+def subset(y: Ints, groups: Ints, training: NDArray[np.bool_], share: float, *, seed: int) -> NDArray[np.bool_]:
     """Mask of the training tracks at a share; those of a smaller share with the same seed are among them.
 
     The groups of each genre are taken in a random order, the same in every genre, at least one, until the genre's count
@@ -110,22 +107,22 @@ def subset(y: Ints, groups: Ints, learned: NDArray[np.bool_], share: float, *, s
 
     Args:
         y, groups: genre and artist number of each track, shape (tracks,).
-        learned: tracks to draw from, shape (tracks,).
+        training: tracks to draw from, shape (tracks,).
         share: above 0, at most 1.
         seed: of the order.
     """
     if share >= 1:
-        return learned
+        return training
     order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
     taken: set[int] = set()
-    for genre in np.unique(y[learned]):
-        here = groups[learned & (y == genre)]
+    for genre in np.unique(y[training]):
+        here = groups[training & (y == genre)]
         names = np.unique(here)
         names = names[np.argsort(order[names])]
         reached = np.cumsum([(here == g).sum() for g in names])
         nearest = int(np.abs(reached - share * len(here)).argmin())
         taken |= set(names[: nearest + 1].tolist())
-    return learned & np.isin(groups, sorted(taken))
+    return training & np.isin(groups, sorted(taken))
 
 
 # === One share ===
@@ -133,7 +130,7 @@ def subset(y: Ints, groups: Ints, learned: NDArray[np.bool_], share: float, *, s
 
 @dataclass(frozen=True)
 class _Point:
-    """A model at one share: `correct` is the fraction of draws in which each scored track was right, shape (n,)."""
+    """A model at one share: `correct` is the fraction of draws in which each test track was right, shape (n,)."""
 
     share: float
     n_tracks: int
@@ -147,12 +144,12 @@ def _draws(name: str) -> dict[float, int]:
 
 def _check_half(fits: CrossFit, name: str) -> None:
     labels = fits.task.labels(chooses=model_class(name).needs_validation)
-    learned = labels.role == "fit"
-    half = int(subset(labels.y, labels.group, learned, 0.5, seed=fits.settings.seed).sum())
-    n = int(learned.sum())
+    training = labels.role == "fit"
+    half = int(subset(labels.y, labels.group, training, 0.5, seed=fits.settings.seed).sum())
+    n = int(training.sum())
     if half > MAX_HALF_SHARE * n:
-        nearest = f"{half:,} of {pluralize(n, 'training track')} come nearest"
-        raise ModelError(f"artists cannot be halved: {nearest}; add artists")
+        nearest = f"the nearest to a half is {half:,} of {pluralize(n, 'training track')}"
+        raise ModelError(f"too few artists to halve the training tracks: {nearest}; add tracks by other artists")
 
 
 def _fit_share(fits: CrossFit, name: str, share: float) -> _Point:
@@ -168,11 +165,11 @@ def _fit_share(fits: CrossFit, name: str, share: float) -> _Point:
 
 
 def _estimate(run: Folder, name: str) -> str | None:
-    """Sentence on the expected time of a network, from its training time in RUN; None for a quick model."""
+    """Message on the expected time of a network, from its training time in RUN; None for a quick model."""
     if not model_class(name).needs_validation or not run.exists(f"{name}/metrics.json"):
         return None
     seconds = run.read_json(f"{name}/metrics.json")["train_s"] * sum(DRAWS)
-    return f"learning curve of {name}: {len(DRAWS)} trainings, about {max(1, round(seconds / 60))} min"
+    return f"  learning curve of {name}: {len(DRAWS)} training runs, about {max(1, round(seconds / 60))} min"
 
 
 # === JSON and sentences ===
@@ -181,15 +178,13 @@ def _estimate(run: Folder, name: str) -> str | None:
 def _curve_json(task: Task, name: str, curve: Sequence[_Point]) -> dict[str, Any]:
     half, all_ = curve[-2:]
     y, of_track = task.labels(chooses=False).y[all_.tracks], task.groups()
-    groups = [of_track[i] for i in all_.tracks] if of_track is not None else None
-    gain = all_.correct - half.correct
-    measured = [i for i in range(len(task.genres)) if (y == i).any()]
-    by_genre = {}
-    for i in measured:
-        here = y == i
-        genre_groups = [g for g, h in zip(groups, here, strict=True) if h] if groups is not None else None
-        # Among many genres one would seem to rise by chance: the level is corrected for their number.
-        by_genre[task.genres[i]] = _step_json(gain[here], genre_groups, level=1 - 0.05 / len(measured))
+    groups = [of_track[i] if of_track else None for i in all_.tracks]
+    gain, measured = all_.correct - half.correct, np.unique(y)
+    level = 1 - 0.05 / len(measured)  # among many genres one may rise by chance
+    by_genre = {
+        task.genres[i]: _step_json(gain[y == i], [g for g, of in zip(groups, y, strict=True) if of == i], level=level)
+        for i in measured
+    }
     points = [
         {**_point_json(p, groups), "per_genre": {g: _recall(p, y, i) for i, g in enumerate(task.genres)}} for p in curve
     ]
@@ -197,7 +192,7 @@ def _curve_json(task: Task, name: str, curve: Sequence[_Point]) -> dict[str, Any
     return {"model": name, "points": points, "verdict": last_step["verdict"], "step": last_step, "genres": by_genre}
 
 
-def _point_json(point: _Point, groups: Sequence[str | None] | None) -> dict[str, Any]:
+def _point_json(point: _Point, groups: Sequence[str | None]) -> dict[str, Any]:
     once = bool(np.isin(point.correct, (0, 1)).all())
     low, high = share_interval(point.correct == 1, groups) if once else mean_interval(point.correct, groups)
     return {
@@ -211,30 +206,34 @@ def _recall(point: _Point, y: Ints, genre: int) -> float | None:
     return float(point.correct[here].mean()) if here.any() else None
 
 
-def _step_json(gain: Floats, groups: Sequence[str | None] | None, *, level: float = 0.95) -> dict[str, Any]:
+def _step_json(gain: Floats, groups: Sequence[str | None], *, level: float = 0.95) -> dict[str, Any]:
     """The gain from half of the tracks to all, its interval, and the verdict."""
     low, high = (float(v) for v in np.clip(mean_interval(gain, groups, level=level), -1, 1))
-    verdict = RISING if low > 0 else LEVEL if high < MIN_GAIN else NOISY
+    verdict = RISING if low > 0 else FLAT if high < MIN_GAIN else UNDECIDED
     return {"gain": float(gain.mean()), "low": low, "high": high, "verdict": verdict}
 
 
-def _sentences(model: dict[str, Any], curve: Sequence[_Point]) -> list[str]:
-    at_half, at_all = model["points"][-2:]
+def _finding(models: Sequence[dict[str, Any]], scored: str) -> list[str]:
+    """One sentence: would more tracks help?"""
+    if not models:
+        return []
+    rising = [m for m in models if m["verdict"] == RISING]
+    best = max(rising or models, key=lambda m: m["step"]["gain"])
+    largest = f"from half of the training tracks to all, {best['model']} gains {_gain_text(best['step'])}"
+    if rising:
+        return [f"More tracks would help {join_first([m['model'] for m in rising])}: {largest}"]
+    if all(m["verdict"] == FLAT for m in models):
+        return [f"More tracks would hardly help: {largest}"]
+    return [f"{scored}: too few to show whether more training tracks would help; {largest}"]
+
+
+def _sentence(model: dict[str, Any]) -> str:
     step, name = model["step"], model["model"]
-    meaning = {
-        RISING: "more tracks would help",
-        LEVEL: f"as many tracks again would hardly bring {100 * MIN_GAIN:.0f} points",
-        NOISY: f"{pluralize(len(curve[-1].tracks), 'scored track')} cannot tell whether more would help",
-    }[step["verdict"]]
-    once = model_class(name).needs_validation
-    trained_once = "; each share was trained once, and how far trainings differ is not in the interval" if once else ""
-    first = (
-        f"{name}: {at_half['n_tracks']:,} training tracks {100 * at_half['accuracy']:.1f} %, {at_all['n_tracks']:,} "
-        f"{100 * at_all['accuracy']:.1f} %: {_gain_text(step)}: {step['verdict']}: {meaning}{trained_once}"
-    )
+    once = ", each share trained once" if model_class(name).needs_validation else ""
     rising = [f"{printable(g)} {_gain_text(s)}" for g, s in model["genres"].items() if s["verdict"] == RISING]
-    return [first, *([f"{name}: still rising by genre: {join_first(rising, most=len(rising))}"] if rising else [])]
+    genres = f"; recall still rising: {join_first(rising, most=len(rising))}" if rising else ""
+    return f"{name}: {step['verdict']}, {_gain_text(step)}{once}{genres}"
 
 
 def _gain_text(step: dict[str, Any]) -> str:
-    return f"{100 * step['gain']:+.1f} points [{100 * step['low']:.1f}, {100 * step['high']:.1f}]"
+    return f"{points_text(step['gain'], step['low'], step['high'])} points"

@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import soundfile
@@ -27,9 +28,13 @@ BAND_EDGES_HZ = (0.0, 250.0, 1_000.0, 4_000.0)
 FRAME_S = 0.047
 """2,048 samples at 44,100 Hz, enough to separate bands of 250 Hz."""
 
+MIN_FRAME = 16  # samples
+MIN_SAMPLES = 2 * TIMES * MIN_FRAME
+"""Two frames in each time; shorter clips have no map."""
+
 ATTENUATION_DB = 20.0
-"""A patch attenuated this much is hardly audible, yet leaves no hole that no music has: silencing any patch entirely
-changes the output of models that use minima of features, or pictures (measured; see docs/results.md)."""
+"""A patch attenuated this much is hardly audible, but not silent: silence, which music hardly has, changes the output
+of models that use minima of features, or pictures (measured; see docs/results.md)."""
 
 SHOWN_SR, SHOWN_FFT, SHOWN_HOP = 22_050, 2_048, 512
 SHOWN_FRAMES, SHOWN_MELS, SHOWN_DB = 96, 48, 80.0
@@ -66,50 +71,31 @@ class Patches:
     def n_fft(self) -> int:
         """Samples of a frame, even: `FRAME_S`, or half of a time where that is shorter."""
         longest = min(FRAME_S * self.sr, len(self.y) / TIMES / 2)
-        return 1 << max(int(math.log2(max(longest, 16))), 4)
+        return 1 << int(math.log2(max(longest, MIN_FRAME)))
 
     def all(self) -> Iterator[tuple[int, int, slice, Samples]]:
         """Every patch: its band, its time, its slice of `y`, and its signal there, (n,)."""
-        for time in range(TIMES):
-            where, spectra = self._spectra(time)
+        from scipy import signal
+
+        hop = self.n_fft // 2
+        frames = {"window": signal.windows.cosine(self.n_fft), "nperseg": self.n_fft, "noverlap": hop}
+        hz, _, spectra = signal.stft(self.y, self.sr, **frames)  # the middle of frame i is sample i * hop
+        band_of = np.digitize(hz, self.f_edges_hz[1:-1])
+        starts = [math.ceil(t * self.sr / hop) for t in self.t_edges_s[:-1]]
+        for time, (first, last) in enumerate(pairwise([*starts, spectra.shape[1]])):
+            start, end = max((first - 1) * hop, 0), min(last * hop, len(self.y))
             for band in range(len(self.f_edges_hz) - 1):
-                yield band, time, where, self._band_signal(spectra, where, band)
+                inside = spectra[:, first:last] * (band_of == band)[:, None]
+                # An empty frame on either side, as `istft` scales up what only one frame covers.
+                _, sound = signal.istft(np.pad(inside, ((0, 0), (1, 1))), self.sr, **frames)
+                before = start - (first - 1) * hop
+                yield band, time, slice(start, end), sound[before : before + end - start].astype(np.float32)
 
     def without(self, where: slice, sound: Samples) -> Samples:
         """`y` with a patch attenuated, (n,)."""
         remaining = self.y.copy()
         remaining[where] -= np.float32(1 - 10 ** (-ATTENUATION_DB / 20)) * sound
         return remaining
-
-    def _spectra(self, time: int) -> tuple[slice, NDArray[np.complex64]]:
-        """The samples covered by the frames whose middle lies in a time, and the spectra of these, (frames, bins)."""
-        hop, n_frames = self.n_fft // 2, 1 + math.ceil(len(self.y) / (self.n_fft // 2))
-        edges = [math.ceil(t * self.sr / hop) for t in self.t_edges_s]
-        first, last = edges[time], n_frames if time == TIMES - 1 else edges[time + 1]
-        start, end = (first - 1) * hop, (last - 2) * hop + self.n_fft
-        y = np.zeros(end - start, np.float32)
-        where = slice(max(start, 0), min(end, len(self.y)))
-        y[where.start - start : where.stop - start] = self.y[where]
-        frames = np.lib.stride_tricks.sliding_window_view(y, self.n_fft)[::hop]
-        return where, np.fft.rfft(frames * _sine_window(self.n_fft), axis=1).astype(np.complex64)
-
-    def _band_signal(self, spectra: NDArray[np.complex64], where: slice, band: int) -> Samples:
-        """The signal of one band, by overlap-add of the frames, (n,) at `where`."""
-        hop = self.n_fft // 2
-        hz = np.fft.rfftfreq(self.n_fft, 1 / self.sr)
-        low, high = self.f_edges_hz[band : band + 2]
-        inside = (hz >= low) & ((hz < high) | (band == len(self.f_edges_hz) - 2))
-        frames = np.fft.irfft(spectra * inside, self.n_fft, axis=1) * _sine_window(self.n_fft)
-        y = np.zeros((len(frames) + 1) * hop)
-        y[:-hop] += frames[:, :hop].ravel()
-        y[hop:] += frames[:, hop:].ravel()
-        before = 0 if where.start else hop  # the first frame starts half a frame before the clip
-        return y[before : before + where.stop - where.start].astype(np.float32)
-
-
-def _sine_window(n_fft: int) -> NDArray[np.float64]:
-    window: NDArray[np.float64] = np.sin(np.pi * (np.arange(n_fft) + 0.5) / n_fft)
-    return window
 
 
 def mel_picture(y: Samples, sr: int) -> tuple[list[list[int]], list[float]]:
@@ -142,8 +128,8 @@ def evidence_wav(patches: Patches, kept: Sequence[tuple[int, int]]) -> bytes:
             at[time] = at[time] + sound if time in at else sound
     gap = np.zeros(round(GAP_S * patches.sr), np.float32)
     y = np.concatenate([part for time in sorted(at) for part in (at[time], gap)])
-    fitting = [rate for rate in WAV_RATES if rate <= patches.sr and 2 * len(y) * rate / patches.sr < MAX_WAV_BYTES]
-    rate = fitting[0] if fitting else WAV_RATES[-1]
+    fitting = (rate for rate in WAV_RATES if rate <= patches.sr and 2 * len(y) * rate / patches.sr < MAX_WAV_BYTES)
+    rate = next(fitting, WAV_RATES[-1])
     y = resample(y, patches.sr, rate)[: MAX_WAV_BYTES // 2]
     file = io.BytesIO()
     soundfile.write(file, 0.7 * y / max(float(np.abs(y).max()), 1e-9), rate, format="WAV", subtype="PCM_16")

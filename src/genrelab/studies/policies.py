@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.core.text import join_first
+from genrelab.core.text import join_first, pluralize
 from genrelab.evaluation.intervals import difference_interval, share_interval
+from genrelab.evaluation.percent import format_percent
+from genrelab.studies.study_result import points_text
 
 POLICIES = ("segment", "random", "artist", "official")
 WORDS = {
     "segment": "random windows",
     "random": "random tracks",
-    "artist": "artists apart",
+    "artist": "artists kept apart",
     "official": "the official split",
 }
 
@@ -54,13 +57,11 @@ def compare_policies(
         artists: of each track, or None if none is known.
     """
     policies = [_policy_json(r, artists) for r in results]
-    accuracy = {r.policy: p["accuracy"] for r, p in zip(results, policies, strict=True)}
-    pairs = [_paired_difference(a, b, artists) for a, b in combinations(results, 2)]
-    differences = [d for d in pairs if d is not None]
-    for d in differences:
-        d["plain"] = accuracy[d["a"]] - accuracy[d["b"]]
-        a, b = (next(r for r in results if r.policy == d[side]) for side in ("a", "b"))
-        d["sentence"] = _sentence(name, d, accuracy, a, b)
+    differences = [
+        _difference_json(name, a, b, artists)
+        for a, b in combinations(results, 2)
+        if np.intersect1d(a.tracks, b.tracks).size
+    ]
     return {"model": name, "view": view, "policies": policies, "differences": differences}
 
 
@@ -73,54 +74,55 @@ def _policy_json(r: PolicyResult, artists: list[str | None] | None) -> dict[str,
     }  # fmt: skip
 
 
-def _paired_difference(a: PolicyResult, b: PolicyResult, artists: list[str | None] | None) -> dict[str, Any] | None:
-    """Accuracy of `a` less that of `b` on the tracks that both scored; None if there are none."""
+def _difference_json(name: str, a: PolicyResult, b: PolicyResult, artists: list[str | None] | None) -> dict[str, Any]:
+    """Accuracy of `a` less that of `b` on the tracks that both scored; `plain`: each on all of its tracks."""
     tracks, in_a, in_b = np.intersect1d(a.tracks, b.tracks, return_indices=True)
-    if not len(tracks):
-        return None
     correct_a, correct_b = a.correct[in_a], b.correct[in_b]
     groups = [artists[i] for i in tracks] if artists is not None else None
     low, high = difference_interval(correct_a, correct_b, groups)
     difference = float(correct_a.mean() - correct_b.mean())
-    return {"a": a.policy, "b": b.policy, "difference": difference, "low": low, "high": high, "n": len(tracks)}
+    d = {"a": a.policy, "b": b.policy, "difference": difference, "low": low, "high": high, "n": len(tracks)}
+    return d | {"plain": float(a.correct.mean()) - float(b.correct.mean()), "sentence": _sentence(name, d, a, b)}
 
 
-def _sentence(name: str, d: dict[str, Any], accuracy: dict[str, float], a: PolicyResult, b: PolicyResult) -> str:
-    first, second = (f"{WORDS[p]} {percent(accuracy[p])} %" for p in (d["a"], d["b"]))
-    points = f"{100 * d['difference']:+.1f} points [{100 * d['low']:.1f}, {100 * d['high']:.1f}]"
-    return f"{name}: {first}, {second}: {_meaning(d, a, b, points)}"
+def _sentence(name: str, d: dict[str, Any], a: PolicyResult, b: PolicyResult) -> str:
+    first, second = (f"{WORDS[r.policy]} {format_percent(float(r.correct.mean()))}" for r in (a, b))
+    points = points_text(d["difference"], d["low"], d["high"])
+    same = f" on the {d['n']:,} {b.part} tracks that both include" if b.part else ""
+    if d["low"] > 0:
+        meaning = MEANINGS[d["a"], d["b"]]
+    else:
+        meaning = "the stricter split is not harder" if d["high"] < 0 else "not significant"
+    return f"{name}: {first}, {second}; difference {points} points{same}: {meaning}"
 
 
-def _meaning(d: dict[str, Any], a: PolicyResult, b: PolicyResult, points: str) -> str:
-    if d["b"] == "official":
-        plain = f"{100 * d['plain']:+.1f} points"
-        same = f"and {points} on the {d['n']:,} {b.part} tracks that both scored"
-        fewer = f"; it learns from {b.n_learned:,} tracks, the folds from {a.n_learned:,}"
-        meaning = _official_meaning(d, OFFICIAL_EXPLANATIONS[d["a"]])
-        return f"{plain}, {same}{fewer if b.n_learned < a.n_learned else ''}{meaning}"
-    if d["low"] <= 0 <= d["high"]:
-        return f"{points}: chance may explain the difference"
-    if d["high"] < 0:
-        return f"{points}: the stricter policy is no worse, so nothing leaks that this model could use"
-    return f"{points} of the first figure are {EXPLANATIONS[d['a'], d['b']]}"
-
-
-EXPLANATIONS = {
-    ("random", "artist"): "artists recognised, not genres",
-    ("segment", "random"): "recordings recognised, not genres: other windows of the same track were learned from",
-    ("segment", "artist"): "recordings and artists recognised, not genres",
+MEANINGS = {
+    ("random", "artist"): "the model recognises artists",
+    ("segment", "random"): "the model recognises recordings",
+    ("segment", "artist"): "the model recognises recordings and artists",
+    ("random", "official"): "the official split is harder than random tracks",
+    ("segment", "official"): "the official split is harder than random windows",
+    ("artist", "official"): "the official split is harder than artists kept apart",
 }
-OFFICIAL_EXPLANATIONS = {
-    "random": "what random tracks promise and the published split does not keep",
-    "segment": "what random windows promise and the published split does not keep",
-    "artist": "the published split leaves less to learn these tracks from",
-}
+"""What a significant difference between two policies means; the pair that answers the question best comes first."""
 
 
-def _official_meaning(d: dict[str, Any], meaning: str) -> str:
-    if d["low"] <= 0 <= d["high"]:
-        return ": chance may explain the difference"
-    return f": {meaning}" if d["low"] > 0 else ": the published split is no harder"
+def finding(models: Sequence[dict[str, Any]]) -> list[str]:
+    """One sentence on the best pair of policies that models were compared under; empty if there is no pair."""
+    for a, b in MEANINGS:
+        found = [(m["model"], d) for m in models for d in m["differences"] if (d["a"], d["b"]) == (a, b)]
+        if not found:
+            continue
+        name, most = max(found, key=lambda f: f[1]["difference"])
+        points = points_text(most["difference"], most["low"], most["high"])
+        if len(found) == 1:
+            return [f"{name}: {points} points with {WORDS[a]} compared with {WORDS[b]}"]
+        higher = sum(d["low"] > 0 for _, d in found)
+        return [
+            f"{higher or 'None'} of {pluralize(found, 'model')} {'scores' if higher == 1 else 'score'} clearly higher "
+            f"with {WORDS[a]} than with {WORDS[b]}; the largest difference is {points} points ({name})"
+        ]
+    return []
 
 
 def not_run_sentences(not_run: list[dict[str, Any]]) -> list[str]:
@@ -132,8 +134,3 @@ def not_run_sentences(not_run: list[dict[str, Any]]) -> list[str]:
         f"not run: {WORDS[policy]}{f' ({join_first(names)})' if names else ''}: {reason}"
         for (policy, reason), names in models.items()
     ]
-
-
-def percent(share: float) -> str:
-    """`0.4263` → `42.6`."""
-    return f"{100 * share:.1f}"

@@ -9,14 +9,15 @@ RUN/robustness.json:
                  "seconds": [{"seconds", "accuracy", "low", "high", "n"}]}],          of the track's middle
      "sentences": [str]}
 
-A difference is paired: the same tracks, altered and clean. Among many models and conditions one would seem to differ by
-chance, so sentences use p-values that are adjusted for their number, not single intervals. A track that a model rejects
-(only silence is left of it) counts as wrong. The table is written into each model's card, too.
+A difference is paired: the same tracks, altered and clean. One of many differences may be chance, so sentences use
+p-values that are adjusted for their number. A track that a model rejects (only silence is left of it) counts as wrong.
+The table is written into each model's card, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +28,14 @@ from genrelab.bundle.bundle import replace_card
 from genrelab.bundle.manifest import CARD_FILE
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import printable
-from genrelab.core.processes import available_cores
 from genrelab.core.storage import Folder
-from genrelab.core.text import join_first, pluralize
+from genrelab.core.text import pluralize
 from genrelab.evaluation.comparison import ALPHA, compare, holm
 from genrelab.evaluation.intervals import share_interval
-from genrelab.studies.conditions import CONDITIONS, EXCERPT_SECONDS, Condition, can_encode_mp3, excerpt
+from genrelab.evaluation.percent import format_number
+from genrelab.studies.conditions import CONDITIONS, DESCRIPTION, EXCERPT_SECONDS, Condition, can_encode_mp3, excerpt
 from genrelab.studies.reclassify import (
     LENGTH_TOLERANCE,
-    ConditionJob,
     ScoredTrack,
     StudyInputs,
     classify_conditions,
@@ -44,10 +44,10 @@ from genrelab.studies.reclassify import (
     sample,
 )
 from genrelab.studies.robustness_card import section, with_section
+from genrelab.studies.study_result import accuracy_text, points_text, write_result
 
 if TYPE_CHECKING:
     from genrelab.core.progress import Notify, ProgressBar
-    from genrelab.records.prepared import Prepared
 
 Ints = NDArray[np.int64]
 
@@ -62,7 +62,6 @@ REFUSED = -1
 
 
 def study(
-    prepared: Prepared | None,
     run: Folder,
     settings: TrainSettings,
     *,
@@ -71,12 +70,12 @@ def study(
     bar: ProgressBar,
     at_most: int = MAX_TRACKS,
 ) -> dict[str, Any]:
-    """Classify altered scored tracks with every model of a finished RUN; write `robustness.json` and the cards.
+    """Classify altered test tracks with every model of a finished RUN; write `robustness.json` and the cards.
 
-    Without audio (a table; files that are not on this disk) a sentence gives the reason, and nothing is written.
+    Without audio (a table; files that are not on this disk) a message gives the reason, and nothing is written.
 
     Args:
-        prepared: unused; all studies take the same positional arguments.
+        settings: of RUN; its seed draws the sample and the noise.
         jobs: worker processes; None: one per core.
         at_most: number of tracks, a stratified sample.
 
@@ -92,31 +91,28 @@ def study(
         return _not_measured(inputs, inputs.why_not, notify)
     tracks = sample(inputs.tracks, at_most, seed=settings.seed)
     conditions = (*_conditions(notify), *map(excerpt, _excerpt_lengths(tracks)))
-    models = pluralize(inputs.models, "model")
-    notify(f"Robustness: {models} of this run hear {pluralize(tracks, 'scored track')} in {len(conditions)} ways")
-    condition_jobs = [ConditionJob(inputs.models, track, conditions, settings.seed) for track in tracks]
-    with bar("Hearing altered tracks", "tracks") as progress:
-        results = run_jobs(classify_conditions, condition_jobs, jobs=jobs or available_cores(), progress=progress)
-        probabilities = np.stack(results)
-    answered = predicted_genres(probabilities)
+    n = f"{pluralize(tracks, f'{inputs.part} track')}, {pluralize(inputs.models, 'model')}"
+    notify(f"  Robustness: {n}, {len(conditions)} versions of each track")
+    classify = partial(classify_conditions, inputs.models, conditions, settings.seed)
+    rejected = np.full((len(conditions), len(inputs.models), len(inputs.models[0].genres)), np.nan)
+    with bar("Classifying altered tracks", "tracks") as progress:
+        results = run_jobs(classify, tracks, jobs=jobs, progress=progress, crashed=rejected)
+    answered = predicted_genres(np.stack(results))
     if (answered[:, 0] == REFUSED).all():
-        return _not_measured(inputs, f"none of {pluralize(tracks, 'track')} could be read any more", notify)
-    found = robustness_json(inputs, tracks, conditions, answered)
-    run.write_json(FILE, found)
+        return _not_measured(inputs, f"{pluralize(tracks, 'file')} could not be read", notify)
+    found = write_result(run, FILE, robustness_json(inputs, tracks, conditions, answered), notify)
     for model in inputs.models:
         text = (Path(model.bundle) / CARD_FILE).read_text(encoding="utf-8")
-        replace_card(Path(model.bundle), with_section(text, section(found, model.name)))
-    for sentence in found["sentences"]:
-        notify(f"  {sentence}")
+        replace_card(Path(model.bundle), with_section(text, section(found, model.name, HEADERS, table(found))))
     return found
 
 
 def _not_measured(inputs: StudyInputs, why: str, notify: Notify) -> dict[str, Any]:
-    notify(f"robustness: not measured: {why}")
+    notify(f"Robustness: not measured: {why}")
     return {"part": inputs.part, "n": 0, "n_scored": inputs.n_scored, "models": [], "sentences": [why]}
 
 
-HEADERS = ("model", "heard", "accuracy % [95 %]", "points [95 %]", "same answer %")
+HEADERS = ("model", "audio", "accuracy % [95 % interval]", "points [95 % interval]", "same answer %")
 
 
 def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -125,8 +121,8 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
         (
             printable(model["model"]),
             c["label"],
-            f"{100 * c['accuracy']:.1f} [{100 * c['low']:.1f}, {100 * c['high']:.1f}]",
-            _difference_text(c) if c["name"] != "clean" else "",
+            accuracy_text(c),
+            points_text(*(c[k] for k in DIFFERENCE)) if c["name"] != "clean" else "",
             f"{100 * c['same_answer']:.0f}",
         )
         for model in found["models"]
@@ -134,20 +130,18 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def _difference_text(c: dict[str, Any]) -> str:
-    low, high = 100 * c["difference_low"], 100 * c["difference_high"]
-    return f"{100 * c['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
+DIFFERENCE = ("difference", "difference_low", "difference_high")
 
 
 def _conditions(notify: Notify) -> tuple[Condition, ...]:
     if can_encode_mp3():
         return CONDITIONS
-    notify("  MP3 is left out: this build of FFmpeg has no LAME to make one")
+    notify("  without MP3: this build of FFmpeg has no LAME encoder")
     return tuple(c for c in CONDITIONS if not c.name.startswith("mp3"))
 
 
 def _excerpt_lengths(tracks: Sequence[ScoredTrack]) -> list[float]:
-    """Lengths of excerpts, in seconds, that nearly all of these tracks have."""
+    """Lengths of excerpts, in seconds, for which nearly all of these tracks are long enough."""
     return [
         s for s in EXCERPT_SECONDS if np.mean([t.duration_s * LENGTH_TOLERANCE >= s for t in tracks]) >= MIN_LONG_SHARE
     ]
@@ -186,14 +180,16 @@ def robustness_json(
     for c, p in zip(altered, holm([c["p_adjusted"] for c in altered]), strict=True):
         c["p_adjusted"] = p
     unread = int((~read).sum())
-    sentences = [f"{pluralize(unread, 'track')} could not be read any more and counted nowhere"] if unread else []
-    return {
-        "part": inputs.part,
-        "n": len(tracks),
-        "n_scored": inputs.n_scored,
-        "models": models,
-        "sentences": [*sentences, *_sentences(models, len(tracks)), *_seconds_sentence(models)],
-    }
+    lost = pluralize(unread, "file could not be read and is", "files could not be read and are")
+    sentences = [
+        _finding(models, pluralize(tracks, f"{inputs.part} track")),
+        *(sentence for model in models for sentence in _sentences(model, len(tracks))),
+        *_seconds_sentence(models),
+        DESCRIPTION,
+        *([f"{lost} not counted"] if unread else []),
+    ]
+    about = {"part": inputs.part, "n": len(tracks), "n_scored": inputs.n_scored}
+    return {**about, "models": models, "sentences": sentences}
 
 
 def _model_json(
@@ -211,24 +207,19 @@ def _model_json(
             long = np.array([t.duration_s * LENGTH_TOLERANCE >= condition.seconds for t in tracks])
             if not long.any():
                 continue
-            right = (answer == truth)[long]
-            low, high = share_interval(right, [a for a, ok in zip(artists, long, strict=True) if ok])
-            about = {"accuracy": float(right.mean()), "low": low, "high": high, "n": int(long.sum())}
-            rows["seconds"].append({"seconds": condition.seconds, **about})
+            found = _accuracy_json((answer == truth)[long], [a for a, ok in zip(artists, long, strict=True) if ok])
+            rows["seconds"].append({"seconds": condition.seconds, **found, "n": int(long.sum())})
     return rows
 
 
 def _condition_json(
     condition: Condition, answer: Ints, clean: Ints, truth: Ints, artists: Sequence[str | None]
 ) -> dict[str, Any]:
-    low, high = share_interval(answer == truth, artists)
     paired = compare(answer == truth, clean == truth, artists)
     return {
         "name": condition.name,
         "label": condition.label,
-        "accuracy": float((answer == truth).mean()),
-        "low": low,
-        "high": high,
+        **_accuracy_json(answer == truth, artists),
         "difference": paired["difference"],
         "difference_low": paired["low"],
         "difference_high": paired["high"],
@@ -238,49 +229,51 @@ def _condition_json(
     }
 
 
+def _accuracy_json(correct: NDArray[np.bool_], artists: Sequence[str | None]) -> dict[str, float]:
+    low, high = share_interval(correct, artists)
+    return {"accuracy": float(correct.mean()), "low": low, "high": high}
+
+
 # --- sentences ---
 
 
-def _sentences(models: list[dict[str, Any]], n: int) -> list[str]:
-    """The significant losses of each model; then the models without any, with their largest loss."""
-    sentences: list[str] = []
-    unsure: list[tuple[str, dict[str, Any]]] = []
-    for model in models:
-        altered = model["conditions"][1:]
-        significant = [c for c in altered if c["p_adjusted"] < ALPHA]
-        if significant:
-            losses = [_change_text(c) for c in sorted(significant, key=lambda c: c["difference"])]
-            sentences.append(f"{model['model']} {', '.join(losses)}")
-        elif any(c["same_answer"] < 1 for c in altered):  # else its answer is always the same
-            unsure += [(model["model"], c) for c in altered]
-        sentences += _refusal_sentences(model["model"], altered, n)
-    return sentences + (_unsure_sentence(unsure, n) if unsure else [])
+def _finding(models: list[dict[str, Any]], tracks: str) -> str:
+    """The largest loss of all models, and how many losses are significant."""
+    altered = [(model["model"], c) for model in models for c in model["conditions"]]
+    losses = [(name, c) for name, c in altered if c["p_adjusted"] < ALPHA and c["difference"] < 0]
+    name, worst = min(losses or altered, key=lambda a: a[1]["difference"])
+    if worst["difference"] >= 0:
+        return f"No model loses accuracy on altered audio ({tracks})"
+    largest = f"{name}, {_change_text(worst)}"
+    if losses:
+        models_lose = pluralize({name for name, _ in losses}, "model loses", "models lose")
+        return f"{models_lose} accuracy on altered audio ({tracks}); the largest significant loss: {largest}"
+    return f"No loss on altered audio ({tracks}) is significant after Holm's correction; the largest: {largest}"
 
 
-def _unsure_sentence(unsure: list[tuple[str, dict[str, Any]]], n: int) -> list[str]:
-    names = list(dict.fromkeys(name for name, _ in unsure))
-    name, most = min(unsure, key=lambda u: u[1]["difference"])
-    largest = f"; the largest: {name} {_change_text(most)}" if most["difference"] < 0 else ""
-    return [f"{join_first(names, most=10)}: no difference that could not be chance on {pluralize(n, 'track')}{largest}"]
-
-
-def _refusal_sentences(name: str, altered: list[dict[str, Any]], n: int) -> list[str]:
-    refused = [c for c in altered if c["refused"]]
-    why = "it hears only silence"
-    return [f"{name} refuses {c['refused']} of {n} tracks when heard {c['label']}: {why}" for c in refused]
+def _sentences(model: dict[str, Any], n: int) -> list[str]:
+    """The significant changes of a model, and the tracks that it rejects."""
+    altered = sorted(model["conditions"][1:], key=lambda c: c["difference"])
+    significant = [_change_text(c) for c in altered if c["p_adjusted"] < ALPHA]
+    return [
+        *([f"{model['model']}: {'; '.join(significant)}"] if significant else []),
+        *(
+            f"{model['model']} rejects {c['refused']} of {pluralize(n, 'track')} ({c['label']}): only silence"
+            for c in altered
+            if c["refused"]
+        ),
+    ]
 
 
 def _change_text(c: dict[str, Any]) -> str:
-    """`loses 21 points [12, 30] when heard through a telephone`; the interval is of the loss, or of the gain."""
-    low, high = 100 * c["difference_low"], 100 * c["difference_high"]
-    verb, low, high = ("loses", -high, -low) if c["difference"] < 0 else ("gains", low, high)
-    points = pluralize(round(100 * abs(c["difference"])), "point")
-    return f"{verb} {points} [{low:.0f}, {high:.0f}] when heard {c['label']}"
+    """`telephone −21 points [−30, −12]`."""
+    difference, low, high = (format_number(100 * c[k], 0, signed=True) for k in DIFFERENCE)
+    return f"{c['label']} {difference} points [{low}, {high}]"
 
 
 def _seconds_sentence(models: list[dict[str, Any]]) -> list[str]:
     """Accuracy of the most accurate model on excerpts."""
     best = max(models, key=lambda m: m["conditions"][0]["accuracy"])
-    by_seconds = [f"{s['accuracy']:.0%} right with {s['seconds']:g} s" for s in best["seconds"]]
-    clean = f"{best['conditions'][0]['accuracy']:.0%} with all of it"
-    return [f"{best['model']}, from the middle of each track: {', '.join(by_seconds)}, {clean}"] if by_seconds else []
+    by_seconds = [f"{100 * s['accuracy']:.0f} % with {s['seconds']:g} s" for s in best["seconds"]]
+    whole = f"{100 * best['conditions'][0]['accuracy']:.0f} % with the whole track"
+    return [f"{best['model']}, middle of each track: {', '.join(by_seconds)}, {whole}"] if by_seconds else []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 
-from genrelab.report.page import charts, charts_models
+from genrelab.report.page import charts, charts_lines, charts_models
 from genrelab.report.page.charts import Interval
 
 HOSTILE = "</script>'\"[x] | datum.y"
@@ -38,7 +39,7 @@ def test_matrix_colours_distinguish_negative_from_positive() -> None:
     cells = [{"across": "a", "down": "b", "share": share, "text": "", "tip": ""} for share in (-0.5, 0.5)]
     spec = charts.matrix(cells, across=["a"], down=["b"], x="x", y="y", numbered=False)
     assert [v["depth"] for v in values(spec)] == [0.5, 0.5]
-    assert spec["layer"][0]["encoding"]["color"]["condition"]["test"] == "datum.share < 0"
+    assert spec["layer"][0]["encoding"]["fill"]["condition"]["test"] == "datum.share < 0"
     assert len(spec["layer"]) == 1
 
 
@@ -65,8 +66,11 @@ def test_patch_colour_depth_scales_with_the_probability_drop() -> None:
     "spec",
     [
         charts.intervals([Interval(HOSTILE, 0.5, 0.4, 0.6)], axis="a"),
-        charts.lines([{"series": HOSTILE, "x": 1, "y": 2}], x="x", y="y"),
-        charts.bars([{"name": HOSTILE, "part": "test", "n": 3}], of="genre", axis="tracks", parts=["test"]),
+        charts_lines.lines([{"series": HOSTILE, "x": 1, "y": 2}], x="x", y="y"),
+        charts_lines.grouped_intervals(
+            [{"name": HOSTILE, "series": HOSTILE, "value": 1, "low": 0, "high": 2}], axis="a"
+        ),
+        charts.track_counts([{"name": HOSTILE, "part": "test", "n": 3}], parts=["test"]),
         charts_models.track_map([{"genre": HOSTILE, "x0": 1, "y0": 1}], series=[HOSTILE], views=["all"]),
         charts.scatter([{"x": HOSTILE, "y": 1, "trial": 0, "best": True}], x="C", y="y", kind="names"),
     ],
@@ -84,6 +88,46 @@ def test_names_never_become_fields_or_expressions(spec: charts.Spec) -> None:
 
     walk(spec)
     assert json.loads(json.dumps(spec)) == spec
+
+
+def series(*ends: float) -> list[dict[str, object]]:
+    """One line of two points per end."""
+    return [{"series": f"s{i}", "x": x, "y": y} for i, end in enumerate(ends) for x, y in ((1, 0.0), (2, end))]
+
+
+def test_names_of_lines_that_end_together_do_not_overlap() -> None:
+    spec = charts_lines.lines(series(50.0, 50.1, 50.2, 0.0), x="x", y="y")
+    label = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
+    places = sorted(v["place"] for v in label["data"]["values"])
+    low, high = label["encoding"]["y"]["scale"]["domain"]
+    gap = charts_lines.LABEL_HEIGHT / charts_lines.LINES_HEIGHT * (high - low)
+    assert all(b - a >= gap - 1e-3 for a, b in pairwise(places))
+    assert low < places[0] and places[-1] < high
+    order = [v["series"] for v in sorted(label["data"]["values"], key=lambda v: v["place"])]
+    assert order == ["s3", "s0", "s1", "s2"]
+
+
+def test_many_lines_have_a_legend_and_no_two_look_the_same() -> None:
+    spec = charts_lines.lines(series(*range(20)), x="x", y="y")
+    line = spec["layer"][0]["encoding"]["strokeDash"]["scale"]
+    colours = spec["encoding"]["color"]
+    assert "legend" not in colours and not [layer for layer in spec["layer"] if layer["mark"]["type"] == "text"]
+    looks = [(c, tuple(d)) for c, d in zip(colours["scale"]["range"], line["range"], strict=True)]
+    assert len(set(looks)) == 20
+
+
+def test_band_is_drawn_for_the_pressed_series_only() -> None:
+    rows = [row | {"low": 0, "high": 1} for row in series(1.0, 2.0)]
+    spec = charts_lines.lines(rows, x="x", y="y", band=True)  # type: ignore[arg-type]
+    (area,) = [layer for layer in spec["layer"] if layer["mark"]["type"] == "area"]
+    assert area["encoding"]["opacity"]["value"] == 0
+    assert area["encoding"]["opacity"]["condition"] == {"param": "picked", "empty": False, "value": 0.18}
+
+
+def test_chart_of_a_single_value_is_not_drawn() -> None:
+    one, two = ([Interval(str(i), 0.4) for i in range(n)] for n in (1, 2))
+    assert not charts.Chart(charts.intervals(one, axis="a"), "one").drawn
+    assert charts.Chart(charts.intervals(two, axis="a"), "two").drawn
 
 
 def lines_of(spec: charts.Spec) -> charts.Spec:

@@ -1,4 +1,4 @@
-"""page/data.py: excluded is not failed, durations are told or drawn, and the map says why there is no answer."""
+"""page/data.py: excluded is not failed, durations are text or a chart, the map names tracks without a prediction."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from genrelab.datasets.exclusions import Exclusion, exclude
 from genrelab.datasets.registry import load_dataset
 from genrelab.prepare.pipeline import prepare
 from genrelab.report.page import data as page_data
-from genrelab.report.page.blocks import Figure, Table
+from genrelab.report.page.blocks import Figure, Fold, Table
 from genrelab.report.page.charts import PALE
 from genrelab.report.page.tracks import track_info
 from tests.support.tones import write_tone
 
 
 def prepared_with_durations(*seconds: float) -> Any:
-    """A preparation of tracks that last so long."""
+    """A preparation of tracks with these durations."""
     return SimpleNamespace(tracks={"duration_s": list(seconds)})
 
 
@@ -34,8 +34,10 @@ def test_excluded_tracks_are_not_counted_as_failed(tmp_path: Path) -> None:
     tracks = track_info(prepared.tracks, prepared.about["root"], prepared.folder)
     section = page_data.sections(prepared, tracks, {}, {}, "")[0]
     assert "2 usable (1 failed, 1 excluded)" in section.sentences[0]
-    counts, failures = section.blocks[0], section.blocks[-1]
-    assert isinstance(counts, Figure) and isinstance(failures, Table)
+    counts, more = section.blocks
+    assert isinstance(counts, Figure) and isinstance(more, Fold)
+    failures = more.blocks[-1]
+    assert isinstance(failures, Table)
     colour = counts.chart.spec["encoding"]["color"]["scale"]
     assert colour["domain"] == ["usable", "excluded", "failed"] and colour["range"][1] == PALE
     assert "1 excluded" in failures.caption and "excluded in" not in failures.caption
@@ -44,18 +46,18 @@ def test_excluded_tracks_are_not_counted_as_failed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        ((30.0, 30.1, 29.9), "Each lasts 30.0 s, 0.0 hours in all."),
-        ((30.0,) * 100 + (1.2,), "100 tracks last 30.0 s, 1 lasts 1.2 s; 0.8 hours in all."),
-        ((30.0,) * 100 + (1.2, 90.0), "100 tracks last 30.0 s, 2 last 1.2 to 90.0 s; 0.9 hours in all."),
+        ((30.0, 30.1, 29.9), "30.0 s each, 0.0 hours in total"),
+        ((30.0,) * 100 + (1.2,), "30.0 s each (1 of 1.2 s), 0.8 hours in total"),
+        ((30.0,) * 100 + (1.2, 90.0), "30.0 s each (2 of 1.2 to 90.0 s), 0.9 hours in total"),
     ],
 )
-def test_durations_that_are_nearly_all_alike_are_a_sentence(seconds: tuple[float, ...], words: str) -> None:
-    assert page_data._duration_sentence(prepared_with_durations(*seconds)) == [words]
+def test_durations_that_are_nearly_equal_are_text(seconds: tuple[float, ...], words: str) -> None:
+    assert page_data._duration_text(prepared_with_durations(*seconds)) == words
     assert page_data._duration_histogram(prepared_with_durations(*seconds)) == []
 
 
 @pytest.mark.parametrize("seconds", [(1.0, 100.0), (0.0131, 2.9), (28.0, 30.0, 31.5), (200.0, 3_600.0)])
-def test_durations_that_differ_are_drawn_in_round_bins_that_hold_all(seconds: tuple[float, ...]) -> None:
+def test_different_durations_are_drawn_in_round_bins(seconds: tuple[float, ...]) -> None:
     (figure,) = page_data._duration_histogram(prepared_with_durations(*seconds))
     bins = figure.chart.spec["data"]["values"]
     assert sum(b["n"] for b in bins) == len(seconds)
@@ -65,7 +67,7 @@ def test_durations_that_differ_are_drawn_in_round_bins_that_hold_all(seconds: tu
     assert round(float(step / 10 ** np.floor(np.log10(step) + 1e-9)), 6) in (1, 2, 5)
 
 
-def test_the_map_says_why_a_track_has_no_answer() -> None:
+def test_map_names_the_part_of_tracks_without_a_prediction() -> None:
     parts = {"a": "training", "b": "validation", "c": "test", "d": "excluded"}
-    told = page_data._map_answers(parts, {"c": "rock"})
-    assert told == {"a": "none, learned from", "b": "none, chose settings", "c": "rock", "d": "none, left out"}
+    named = {"a": "none (training track)", "b": "none (validation track)", "c": "rock", "d": "none (excluded track)"}
+    assert page_data._map_answers(parts, {"c": "rock"}) == named

@@ -1,4 +1,4 @@
-"""page/occlusion.py: what decided is named only where something did."""
+"""page/occlusion.py: a patch is named only if it changes the probability."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from genrelab.core.storage import Folder
 from genrelab.report.report import build_report
 from tests.support.scored_run import OCCLUSION, write_run
 
-BY_ITSELF = "Only what decided:"
+ALONE = "The three strongest patches alone:"
 
 
 @pytest.mark.parametrize(
-    ("drop", "words", "heard"),
+    ("drop", "words", "played"),
     [
         ([[0.1, 0.0, -0.05], [0.3, 0.02, 0.0]], "the probability falls by 30.0 points", True),
-        ([[0.0, 0.0004, -0.0004], [0.0, 0.0, 0.0]], "No single patch changes this answer.", False),
-        ([[0.0, 0.0, -0.2], [0.0, 0.0, 0.0]], "No single patch carries this answer", False),
+        ([[0.0, 0.0004, -0.0004], [0.0, 0.0, 0.0]], "No single patch changes the probability.", False),
+        ([[0.0, 0.0, -0.2], [0.0, 0.0, 0.0]], "The probability does not fall, whichever patch is left out", False),
     ],
 )
-def test_evidence_audio_is_offered_only_if_a_patch_decided(
-    tmp_path: Path, drop: list[list[float]], words: str, heard: bool
+def test_strongest_patches_are_played_only_if_one_lowers_the_probability(
+    tmp_path: Path, drop: list[list[float]], words: str, played: bool
 ) -> None:
     run, found = Folder(tmp_path / "RUN"), copy.deepcopy(OCCLUSION)
     track: dict[str, Any] = found["tracks"][0]
@@ -34,4 +34,4 @@ def test_evidence_audio_is_offered_only_if_a_patch_decided(
     build_report(run)
     page = run.read_bytes("report.html").decode()
     assert words in page
-    assert (BY_ITSELF in page) == heard
+    assert (ALONE in page) == played

@@ -1,52 +1,64 @@
-"""page/studies.py: what the studies say stands once, and a table is there only where it tells something."""
+"""page/studies.py: one sentence and one picture of all models, the rest folded."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
+import pytest
+
 from genrelab.report.page import studies as page_studies
-from genrelab.report.page.blocks import Section, Table
-from genrelab.studies import learning_curve
-from tests.support.scored_run import HONESTY, LEARNING_CURVE
+from genrelab.report.page.blocks import Figure, Fold, Section, Table
+from tests.support.scored_run import HONESTY, LEARNING_CURVE, ROBUSTNESS
+
+N_MODELS = 9
 
 
-def tables(section: Section) -> dict[str, Table]:
-    return {b.caption: b for b in section.blocks if isinstance(b, Table)}
+def of_nine_models(found: dict[str, Any]) -> dict[str, Any]:
+    """The study with nine models, and more sentences than its finding."""
+    models = [copy.deepcopy(found["models"][0]) | {"model": f"model_{i}"} for i in range(N_MODELS)]
+    return found | {"models": models, "sentences": ["the finding", "a detail", "another"]}
 
 
-def honesty_of(n: int) -> dict[str, Any]:
-    """A study of `n` models, each with one difference that is told in a sentence."""
-    found = copy.deepcopy(HONESTY)
-    models = []
-    for i in range(n):
-        model = copy.deepcopy(found["models"][0]) | {"model": f"model_{i}"}
-        model["differences"][0]["sentence"] = f"model_{i} seems better"
-        models.append(model)
-    told = [f"model_{i} seems better" for i in range(n)]
-    return found | {"models": models, "sentences": [*told, "not run: windows"]}
+SECTIONS = {
+    "honesty": page_studies.honesty_section(of_nine_models(HONESTY)),
+    "learning curve": page_studies.learning_curve_section(of_nine_models(LEARNING_CURVE), "60 test tracks"),
+    "robustness": page_studies.robustness_section(of_nine_models(ROBUSTNESS), {}),
+}
 
 
-def test_differences_of_few_models_stand_once_as_sentences() -> None:
-    section = page_studies.honesty_section(honesty_of(3))
-    assert len(section.sentences) == 4
-    assert "seems better" not in str(tables(section))
+@pytest.mark.parametrize("name", SECTIONS)
+def test_section_is_a_sentence_a_picture_and_a_fold(name: str) -> None:
+    section = SECTIONS[name]
+    assert section.sentences == ["the finding"]
+    figure, fold = section.blocks
+    assert isinstance(figure, Figure) and isinstance(fold, Fold)
+    assert fold.sentences == ["a detail", "another"]
+    assert figure.table is not None and figure.table.folded
 
 
-def test_differences_of_many_models_stand_in_an_open_table_and_once_in_words() -> None:
-    section = page_studies.honesty_section(honesty_of(4))
-    assert section.sentences == ["not run: windows"]
-    found = tables(section)
-    assert not found["Differences between the splits"].folded
-    assert found["The differences in words"].folded
-    assert str(found).count("model_2 seems better") == 1
+@pytest.mark.parametrize("name", SECTIONS)
+def test_all_models_are_in_one_picture(name: str) -> None:
+    (figure,) = [b for b in SECTIONS[name].blocks if isinstance(b, Figure)]
+    text = str(figure.chart.spec["data"]["values"])
+    assert all(f"model_{i}" in text for i in range(N_MODELS))
 
 
-def test_genres_with_too_noisy_curves_are_one_sentence() -> None:
-    assert page_studies.NOISY == learning_curve.NOISY
-    found = copy.deepcopy(LEARNING_CURVE)
-    noisy = {"gain": 0.5, "low": -1.0, "high": 1.0, "verdict": learning_curve.NOISY}
-    found["models"] = [found["models"][0], found["models"][0] | {"model": "knn", "genres": {"blues": noisy}}]
-    section = page_studies.learning_curve_section(found, "n = 60 test tracks")
-    assert [c.partition(":")[0] for c in tables(section)] == ["svm"]
-    assert section.sentences[-1].startswith("knn: too few scored tracks of each genre")
+def test_differences_between_splits_are_in_one_table() -> None:
+    found = folded_tables(SECTIONS["honesty"])["Differences between the splits"]
+    assert len(found.rows) == N_MODELS
+    assert found.rows[2] == ("model_2", "random tracks − artists kept apart", "+19.0", "+13.0 to +25.0")
+
+
+def test_only_significant_changes_are_framed_in_the_matrix() -> None:
+    found = copy.deepcopy(ROBUSTNESS)
+    changed = found["models"][0]["conditions"][1]
+    for p, framed in ((0.01, True), (0.2, False)):
+        changed["p_adjusted"] = p
+        (figure,) = [b for b in page_studies.robustness_section(found, {}).blocks if isinstance(b, Figure)]
+        (cell,) = figure.chart.spec["data"]["values"]
+        assert cell["framed"] == framed and cell["tip"].startswith("svm, through a phone: 40.0 %, −20.0 points")
+
+
+def folded_tables(section: Section) -> dict[str, Table]:
+    return {t.caption: t for b in section.blocks if isinstance(b, Fold) for t in b.blocks if isinstance(t, Table)}

@@ -1,7 +1,7 @@
 """Building blocks of a page, and rendering them to one HTML file that opens without a network.
 
-A page is made of sections, a section of sentences and blocks; a block is a figure, a table or a list of tracks with
-players. The templates know these classes and nothing of models or studies.
+A page is made of sections, a section of sentences and blocks; a block is a figure, a table, a list of tracks with
+players, or a fold of such blocks. The templates know these classes and nothing of models or studies.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from genrelab.evaluation.percent import format_percent
 from genrelab.report.page.charts import Chart
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 SCRIPTS = ("vendor/vega.min.js", "vendor/vega-lite.min.js", "vendor/vega-embed.min.js", "page.js")
-ABSENT = "–"  # printed where nothing was measured
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,11 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Tables below each other, as one block."""
-
-    tables: Sequence[Table]
-    wide: bool = False
-    kind: ClassVar[str] = "stack"
-
-
-@dataclass(frozen=True)
 class Figure:
-    """A chart under its title; `table` holds the same figures, `wide` takes the full width of the page."""
+    """A chart under its title; `table` holds the same figures, `wide` takes the full width of the page.
+
+    A chart of a single value is not drawn: its table is shown instead.
+    """
 
     title: str
     chart: Chart
@@ -70,10 +64,10 @@ class TrackCard:
 
     Attributes:
         credits: artist and album.
-        text: text below the name: label and answer.
+        text: text below the name: label and predicted genre.
         href: address of the audio, relative to the page; None if it cannot be played, for the reason `why`.
         picture: data URL of its mel spectrogram; `range` describes its axes.
-        chart: occlusion map over that picture; `evidence` is the address of a WAV file of the decisive patches.
+        chart: occlusion map over that picture; `evidence` is the address of a WAV file of the strongest patches.
     """
 
     name: str
@@ -98,18 +92,33 @@ class TrackList:
     kind: ClassVar[str] = "tracks"
 
 
-Block = Table | Stack | Figure | TrackList
+@dataclass(frozen=True)
+class Fold:
+    """Sentences and blocks behind a title that a reader opens."""
+
+    title: str
+    blocks: Sequence[Block] = ()
+    sentences: Sequence[str] = ()
+    kind: ClassVar[str] = "fold"
+
+
+Block = Table | Figure | TrackList | Fold
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; `short` is its name in the table of contents."""
+    """A part of the page: its finding in one sentence, a figure, and folds; `short` is its name in the contents."""
 
     id: str
     title: str
     blocks: Sequence[Block] = ()
     sentences: Sequence[str] = ()
     short: str = ""
+
+
+def details(sentences: Sequence[str], *blocks: Block) -> list[Fold]:
+    """A fold of what is not the finding; empty if there is nothing."""
+    return [Fold("Details", blocks, sentences)] if sentences or blocks else []
 
 
 def render(template: str, **context: Any) -> str:
@@ -123,7 +132,7 @@ def render(template: str, **context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"sentence": sentence, "stopped": with_full_stop}
+    environment.filters |= {"sentence": sentence, "stopped": with_full_stop, "percent": format_percent}
     environment.filters["coded"] = _code_markup
     environment.globals |= {"style": _template_file("style.css"), "scripts": [_template_file(name) for name in SCRIPTS]}
     return environment.get_template(template).render(**context)
@@ -137,22 +146,6 @@ def sentence(words: str) -> str:
 def with_full_stop(words: str) -> str:
     """The text with a full stop; its first letter is kept, as it may start with the name of a model."""
     return words if not words or words.endswith((".", "!", "?")) else f"{words}."
-
-
-def percent(fraction: float | None) -> str:
-    """A fraction as printed in a column with the header `%`."""
-    return ABSENT if fraction is None else f"{100 * fraction:.1f}"
-
-
-def points(fraction: float | None) -> str:
-    """A difference of fractions in percentage points, with its sign."""
-    return ABSENT if fraction is None else f"{100 * fraction:+.1f}".replace("-", "−")
-
-
-def format_interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    """An interval of fractions in percent: `31.0 to 52.4`."""
-    figure = points if signed else percent
-    return ABSENT if low is None or high is None else f"{figure(low)} to {figure(high)}"
 
 
 def _code_markup(words: str) -> Markup:

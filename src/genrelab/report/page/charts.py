@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genrelab.evaluation.percent import format_number
+from genrelab.evaluation.plots import Interval as Interval
+
 Spec = dict[str, Any]
 
 INK, MUTED = "var(--ink)", "var(--muted)"
@@ -17,7 +20,6 @@ ACCENT, WARM, PALE, BAR = "var(--accent)", "var(--warm)", "var(--pale)", "var(--
 COLOURS = [f"var(--c{i})" for i in range(1, 9)]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 DASHES = [[2, 3], [6, 4], [1, 0]]  # of reference lines: chance dotted, majority dashed, as in leaderboard.png
-DASHED = [[1, 0], [6, 3], [2, 2]]  # of series: the next dash after every eight colours
 STEP = 40  # px of a row whose name is drawn above its bar
 MAX_NUMBERED_GENRES = 24  # genres; above that a cell of a matrix is too small for a number
 NUMBERED_DEPTH = 0.55  # largest opacity of a numbered cell: above it the text is illegible in light or in dark mode
@@ -31,17 +33,10 @@ class Chart:
     spec: Spec
     label: str
 
-
-@dataclass(frozen=True)
-class Interval:
-    """One row of a chart of intervals."""
-
-    name: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    strong: bool = True  # False: drawn pale
-    below: str = ""  # printed after the name
+    @property
+    def drawn(self) -> bool:
+        """Has it more than one value? A single one is shown in its table."""
+        return len(self.spec["data"]["values"]) > 1
 
 
 def intervals(
@@ -53,6 +48,7 @@ def intervals(
     signed: bool = False,
     scale: float = 100.0,
     digits: int = 1,
+    kinds: tuple[str, str] = ("", ""),
 ) -> Spec:
     """Values with their intervals, one row each, its name and figures above it.
 
@@ -61,11 +57,11 @@ def intervals(
         bars: draw bars from zero to the value.
         signed: the values are differences: zero is drawn, figures have a sign.
         scale: factor of the values: 100 for fractions in percent, or 1.
+        kinds: names of the strong and of the pale rows in the legend; empty for no legend.
     """
-    x = {"field": "value", "title": axis, "scale": {"zero": bars or signed}, "axis": {"grid": False, "tickCount": 6}}
-    strong = {"condition": {"test": "datum.strong", "value": ACCENT}, "value": PALE}
+    x = {"field": "value", "title": axis, "scale": {"zero": bars or signed}, "axis": {"grid": False, "tickCount": 5}}
+    strong, bar = (_kind_colour(colour, kinds, rows) for colour in (ACCENT, BAR))
     at: Spec = {"yOffset": 9}  # px below the middle of the row
-    bar = {"condition": {"test": "datum.strong", "value": BAR}, "value": PALE}
     span = {"x": {**x, "field": "low"} | QUANTITY, "x2": {"field": "high"}, "color": {"value": INK} if bars else strong}
     point = {"type": "point", "filled": True, "size": 80, "opacity": 1, **at}
     values = [_interval_values(i, row, signed, scale, digits) for i, row in enumerate(rows)]
@@ -88,9 +84,20 @@ def intervals(
     }
 
 
+def _kind_colour(colour: str, kinds: tuple[str, str], rows: Sequence[Interval]) -> Spec:
+    """Colour of strong and pale rows, with a legend of those that occur if they have names."""
+    if not any(kinds):
+        return {"condition": {"test": "datum.strong", "value": colour}, "value": PALE}
+    domain = [kind for kind in (True, False) if any(row.strong == kind for row in rows)]
+    names = f"datum.label == 'true' ? '{kinds[0]}' : '{kinds[1]}'"
+    legend = {"orient": "top", "labelExpr": names, "columns": 1, "labelLimit": {"expr": "width - 40"}}
+    scale = {"domain": domain, "range": [colour if kind else PALE for kind in domain]}
+    return {"field": "strong", "title": None, "scale": scale, "legend": legend} | NAME
+
+
 def _interval_values(i: int, row: Interval, signed: bool, scale: float, digits: int) -> Spec:
     def figure(x: float) -> str:
-        return f"{scale * x:{'+' if signed else ''},.{digits}f}".replace("-", "−")
+        return format_number(scale * x, digits, signed=signed)
 
     low, high = (row.value if x is None else x for x in (row.low, row.high))
     between = f"  [{figure(low)}, {figure(high)}]" if row.low is not None else ""
@@ -130,17 +137,15 @@ def _reference_lines(lines: Mapping[str, float], n: int, scale: float, colour: s
     }
 
 
-def bars(
-    rows: Sequence[Mapping[str, Any]], *, of: str, axis: str, parts: Sequence[str], pale: Sequence[str] = ()
-) -> Spec:
-    """Counts by name as stacked bars.
+def track_counts(rows: Sequence[Mapping[str, Any]], *, parts: Sequence[str]) -> Spec:
+    """Tracks by genre as stacked bars; `excluded` ones are drawn pale.
 
     Args:
         rows: `name`, `part` and `n`.
-        parts: from left to right; those in `pale` are drawn pale.
+        parts: from left to right.
     """
     names = list(dict.fromkeys(row["name"] for row in rows))
-    colours = [PALE if part in pale else c for part, c in zip(parts, COLOURS, strict=False)]
+    colours = [PALE if part == "excluded" else c for part, c in zip(parts, COLOURS, strict=False)]
     colour = {"domain": list(parts), "range": colours}
     order = {part: i for i, part in enumerate(parts)}
     return {
@@ -148,10 +153,10 @@ def bars(
         "mark": {"type": "bar", "height": 15},
         "encoding": {
             "y": {"field": "name", "sort": names, "title": None} | ORDER,
-            "x": {"field": "n", "aggregate": "sum", "title": axis, "axis": {"tickCount": 6}} | QUANTITY,
+            "x": {"field": "n", "aggregate": "sum", "title": "tracks", "axis": {"tickCount": 6}} | QUANTITY,
             "color": {"field": "part", "title": None, "scale": colour} | NAME,
             "order": {"field": "order"} | QUANTITY,
-            "tooltip": tooltip({"name": of, "part": "part", "n": "n"}),
+            "tooltip": tooltip({"name": "genre", "part": "part", "n": "n"}),
         },
     }
 
@@ -172,69 +177,34 @@ def histogram(bins: Sequence[tuple[float, float, int]], *, axis: str, of: str) -
     }
 
 
-def lines(
-    rows: Sequence[Mapping[str, Any]], *, x: str, y: str, band: bool = False, log: bool = False, dots: bool = True
-) -> Spec:
-    """Lines of several series, with dots where they were measured; clicking a name in the legend highlights it.
-
-    Args:
-        rows: `series`, `x`, `y`, with `band` also `low` and `high`; values in the units of the axes.
-        x, y: titles of the axes.
-        log: is the horizontal axis logarithmic?
-        dots: draw the points, where there are few.
-    """
-    ticks = (
-        sorted({r["x"] for r in rows}) if band else [10**i * d for i in range(1, 5) for d in (1, 2, 5)] if log else None
-    )
-    scale = {"nice": False} | ({"type": "log"} if log else {"zero": False})
-    across = QUANTITY | {"field": "x", "title": x, "scale": scale, "axis": {"grid": False, "values": ticks}}
-    names = list(dict.fromkeys(r["series"] for r in rows))
-    up = {"field": "y", "title": y, "scale": {"zero": False}} | QUANTITY
-    bright, picked = (
-        {"condition": {"param": "picked", "value": 1}, "value": 0.12},
-        {"params": [legend_selection("series")]},
-    )
-    area = layer({"type": "area", "opacity": 0.13}, y={**up, "field": "low"}, y2={"field": "high"})
-    tip, point = tooltip({"series": "of", "x": x, "y": y}), {"type": "point", "filled": True, "size": 45}
-    dashes = {"domain": names, "range": [DASHED[i // len(COLOURS) % len(DASHED)] for i in range(len(names))]}
-    dash = {"field": "series", "title": None, "scale": dashes} | NAME
-    return {
-        **base_spec(list(map(dict, rows)), 240),
-        "encoding": {"x": across, "color": series_colours(names)},
-        "layer": [
-            {**layer({"type": "line", "strokeWidth": 2}, y=up, opacity=bright, strokeDash=dash)} | picked,
-            *([area] if band else []),
-            *([layer(point, y=up, opacity=bright, tooltip=tip)] if dots else []),
-        ],
-    }
-
-
 def matrix(
     cells: Sequence[Mapping[str, Any]], *, across: Sequence[str], down: Sequence[str], x: str, y: str, numbered: bool
 ) -> Spec:
     """Cells coloured by their share: the deeper, the larger; negative ones in the other colour.
 
     Args:
-        cells: `across`, `down` (names), `share` (-1 to 1), `text` (printed in the cell), `tip` (its tooltip);
-            cells that are not given stay blank.
+        cells: `across`, `down` (names), `share` (-1 to 1), `tip` (its tooltip), if numbered `text` (printed in it);
+            with `framed` a cell has a frame; cells that are not given stay blank.
         across, down: names in order.
         x, y: titles of the axes.
     """
     step = 30 if len(down) <= MAX_NUMBERED_GENRES else max(6, 600 // len(down))
     place = {
         "x": {"field": "across", **_name_order(across), "title": x, "axis": {"labelAngle": -45, "grid": False}} | ORDER,
-        "y": {"field": "down", **_name_order(down), "title": y} | ORDER,
+        "y": {"field": "down", **_name_order(down), "title": y, "axis": {"grid": False}} | ORDER,
         "tooltip": {"field": "tip"},
     }
     deepest = NUMBERED_DEPTH if numbered else 1
     depth = {"field": "depth", "scale": {"domain": [0, 1], "range": [0, deepest]}, "legend": None} | QUANTITY
     colour = {"condition": {"test": "datum.share < 0", "value": WARM}, "value": ACCENT}
-    values = [{**c, "depth": round(abs(c["share"]), 3)} for c in cells]
-    text = layer({"type": "text", "fontSize": 12, "color": INK}, text={"field": "text"})
+    frame = {"condition": {"test": "datum.framed", "value": INK}, "value": None}
+    values = [{**c, "depth": round(abs(c["share"]), 3)} for c in sorted(cells, key=lambda c: c.get("framed", False))]
+    text = layer({"type": "text", "fontSize": 12}, text={"field": "text"}, color={"value": INK})
+    rect = layer({"type": "rect", "strokeWidth": 1.5}, fillOpacity=depth, fill=colour, stroke=frame)
     return {
         **base_spec(values, step * len(down)),
         "encoding": place,
-        "layer": [layer({"type": "rect"}, fillOpacity=depth, color=colour), *([text] if numbered else [])],
+        "layer": [rect, *([text] if numbered else [])],
     }
 
 
@@ -294,5 +264,5 @@ def series_colours(names: list[str], field: str = "series") -> Spec:
 
 
 def legend_selection(field: str) -> Spec:
-    """Selection parameter of a click on a name in the legend."""
+    """Selection of a series by pressing its name in the legend."""
     return {"name": "picked", "select": {"type": "point", "fields": [field]}, "bind": "legend"}

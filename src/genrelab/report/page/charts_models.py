@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrelab.report.page.charts import (  # fmt: skip
+from genrelab.report.page.charts import (
     ACCENT,
     MUTED,
     NAME,
@@ -53,10 +53,10 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Spec:
     """
     values = [{k: round(100 * b[k], 1) for k in ("confidence", "accuracy")} | {"n": b["n"]} for b in bins if b["n"]]
     of = {"scale": {"domain": [0, 100]}, "axis": {"tickCount": 5}} | QUANTITY
-    x = {"field": "confidence", "title": "said with a probability of, %", **of}
-    y = {"field": "accuracy", "title": "right, %", **of}
+    x = {"field": "confidence", "title": "confidence, %", **of}
+    y = {"field": "accuracy", "title": "accuracy, %", **of}
     size = {"field": "n", "legend": None, "scale": {"range": [30, 400]}} | QUANTITY
-    tip = tooltip({"confidence": "said, %", "accuracy": "right, %", "n": "tracks"})
+    tip = tooltip({"confidence": "confidence, %", "accuracy": "accuracy, %", "n": "tracks"})
     dots = {"type": "circle", "color": ACCENT, "opacity": 0.85}
     diagonal = layer({"type": "line", "strokeDash": [4, 4], "color": MUTED}, x=x, y=y)
     return {
@@ -78,14 +78,14 @@ def track_map(rows: Sequence[Mapping[str, Any]], *, series: Sequence[str], views
         views: names of the maps; one is shown at a time.
     """
     bind = {"input": "select", "options": list(range(len(views))), "labels": list(views), "name": "Placed by "}
-    chosen = {"name": "shown", "value": 0, "bind": bind}
+    chosen = {"name": "shown", "value": 0} | ({"bind": bind} if len(views) > 1 else {})
     place = [{"calculate": f"datum['{axis}' + shown]", "as": axis} for axis in "xy"]
     bare = {"axis": None, "scale": {"zero": False}} | QUANTITY
     marks = {"domain": list(series), "range": [SHAPES[i // 8 % len(SHAPES)] for i in range(len(series))]}
     return {
-        **base_spec(list(map(dict, rows)), 480),
-        "params": [chosen, legend_selection("genre")] if len(views) > 1 else [legend_selection("genre")],
-        "transform": place if len(views) > 1 else [{"calculate": f"datum.{axis}0", "as": axis} for axis in "xy"],
+        **base_spec(list(map(dict, rows)), 400),
+        "params": [chosen, legend_selection("genre")],
+        "transform": place,
         "mark": {"type": "point", "filled": True, "size": 42},
         "encoding": {
             "x": {"field": "x", **bare},

@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 from genrelab.core.config import MelImageView
 from genrelab.core.errors import printable
 from genrelab.core.text import pluralize
+from genrelab.evaluation.percent import ABSENT
 from genrelab.features.spectrogram import mel_filters
 from genrelab.records.prepared import Prepared
-from genrelab.report.page import charts
-from genrelab.report.page.blocks import ABSENT, Block, Figure, Section, Table
+from genrelab.report.page import charts, charts_lines
+from genrelab.report.page.blocks import Block, Figure, Fold, Section, Table, details
 from genrelab.report.page.charts import Chart
-from genrelab.report.page.map import load_features, map_figure, profiles
+from genrelab.report.page.map import brightness, load_features, map_figure, profiles
 from genrelab.report.page.tracks import MAX_SHARDS, TrackInfo, shard_pictures
 
 PARTS = ("training", "validation", "test", "excluded")
-NO_ANSWER = {"training": "none, learned from", "validation": "none, chose settings", "excluded": "none, left out"}
 MAX_FAILURES = 200  # rows on the page; failures.csv contains all
 SAME_LENGTH_S = 0.5  # durations that differ by less count as equal
-MAX_OTHER_LENGTHS = 0.05  # share of tracks with another duration up to which one sentence replaces the histogram
+MAX_OTHER_LENGTHS = 0.05  # share of tracks with another duration up to which a text replaces the histogram
+MAX_SPECTRUM_SHARE = 0.75  # of half the rate: many encoders remove what is above
 BANDS = 56  # of the mean spectrum: as many as a line on the page can show
 
 
@@ -41,49 +42,55 @@ def sections(
         model: its name; empty for the page of a preparation.
     """
     features = load_features(prepared)
-    blocks: list[Block] = [*_counts(prepared, parts), *_duration_histogram(prepared), *_failures(prepared)]
-    made = [Section("data", "What was there to learn from?", blocks, _sentences(prepared), "Data")]
+    lost = "features.parquet" in prepared.about.get("files", ()) and not prepared.folder.exists("features.parquet")
+    notes = ["features.parquet is missing: no map and features by genre; run `genrelab prepare` again"] if lost else []
+    more: list[Block] = [*_duration_histogram(prepared), *_failures(prepared)]
+    origin = f"From {printable(prepared.about['root'])}"
+    blocks: list[Block] = [*_counts(prepared, parts), *details([origin], *more)]
+    made = [Section("data", "What is in the data?", blocks, [_sentence(prepared), *notes], "Data")]
     if features is not None:
         figure = map_figure(features, known, _map_answers(parts, answered), model)
-        made.append(Section("map", "Which tracks sound alike?", [figure], (), "Map"))
-    sound_blocks = [*_spectrum(prepared), *(profiles(features) if features is not None else ())]
-    if sound_blocks:
-        made.append(Section("sound", "How do the genres sound?", sound_blocks, (), "Sound"))
+        made.append(Section("map", "Which tracks are similar?", [figure], (), "Map"))
+    sound: list[Figure] = [*_spectrum(prepared), *(profiles(features) if features is not None else ())]
+    if sound:
+        shown = sound[: 0 if model else 1]  # the page of a run is about its models
+        folded = [Fold("Spectrum, harmony, timbre, brightness" if model else "Details", sound[len(shown) :])]
+        made.append(Section("sound", "How do the genres sound?", [*shown, *folded], brightness(features), "Sound"))
     return made
 
 
 def _map_answers(parts: Mapping[str, str], answered: Mapping[str, str]) -> dict[str, str]:
     """Text on the map for each track of a split: the predicted genre, or why there is none."""
-    return {t: NO_ANSWER.get(part, NO_ANSWER["excluded"]) for t, part in parts.items()} | dict(answered)
+    return {track: f"none ({part} track)" for track, part in parts.items()} | dict(answered)
 
 
-def _sentences(prepared: Prepared) -> list[str]:
-    about = prepared.about
-    by_status = Counter(_track_statuses(prepared))
-    n = about["counts"] | {k: by_status[k] for k in ("failed", "excluded")}
-    lost = [f"{n[k]:,} {words}" for k, words in _LOST_WORDS.items() if n.get(k)]
+def _sentence(prepared: Prepared) -> str:
+    """The number of tracks, and of usable ones, of genres and of artists, and how long the tracks are."""
+    counts, by_status = prepared.about["counts"], Counter(_track_statuses(prepared))
+    n = counts | {k: by_status[k] for k in ("failed", "excluded")}
+    kinds = ("failed", "excluded", "missing", "unlabelled")
+    lost = [f"{n[k]:,} {'without a genre' if k == 'unlabelled' else k}" for k in kinds if n.get(k)]
     artists = {a for a, ok in zip(prepared.tracks["artist"], prepared.usable, strict=True) if ok and a}
-    return [
-        f"{n['tracks']:,} tracks, {sum(prepared.usable):,} usable"
-        + (f" ({', '.join(lost)})" if lost else "")
-        + f", {len(prepared.genres)} genres, {f'{len(artists):,} artists' if artists else 'no artist is known'}.",
-        f"From {printable(about['root'])}.",
-        *_duration_sentence(prepared),
+    about = [
+        f"{pluralize(n['tracks'], 'track')} in {pluralize(prepared.genres, 'genre')}",
+        f"{sum(prepared.usable):,} usable ({', '.join(lost)})" if lost else "",
+        pluralize(artists, "artist") if artists else "artists unknown",
+        _duration_text(prepared),
     ]
+    return ", ".join(text for text in about if text)
 
 
-def _duration_sentence(prepared: Prepared) -> list[str]:
-    """A sentence on the durations if nearly all of them are equal, else nothing."""
+def _duration_text(prepared: Prepared) -> str:
+    """The durations as text if nearly all of them are equal, else nothing: there is a histogram."""
     seconds = np.array([d for d in prepared.tracks["duration_s"] if d], np.float64)
     others = _other_lengths(seconds)
     if not len(seconds) or len(others) > MAX_OTHER_LENGTHS * len(seconds):
-        return []
-    hours, long = f"{seconds.sum() / 3600:.1f} hours in all", f"{np.median(seconds):.1f} s"
+        return ""
+    hours, each = f"{seconds.sum() / 3600:.1f} hours in total", f"{np.median(seconds):.1f} s each"
     if not len(others):
-        return [f"Each lasts {long}, {hours}."]
+        return f"{each}, {hours}"
     low, high = f"{others.min():.1f}", f"{others.max():.1f}"
-    rest = f"{len(others):,} last{'s' if len(others) == 1 else ''} {low if low == high else f'{low} to {high}'} s"
-    return [f"{len(seconds) - len(others):,} tracks last {long}, {rest}; {hours}."]
+    return f"{each} ({len(others):,} of {low if low == high else f'{low} to {high}'} s), {hours}"
 
 
 def _other_lengths(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,14 +107,6 @@ def _track_statuses(prepared: Prepared) -> list[str]:
     ]
 
 
-_LOST_WORDS = {
-    "failed": "failed",
-    "excluded": "excluded",
-    "missing": "missing on this disk",
-    "unlabelled": "without a genre",
-}
-
-
 def _counts(prepared: Prepared, parts: Mapping[str, str]) -> list[Figure]:
     tracks = prepared.tracks
     n: Counter[tuple[str, str]] = Counter()
@@ -116,28 +115,28 @@ def _counts(prepared: Prepared, parts: Mapping[str, str]) -> list[Figure]:
             n[genre, (parts.get(track, "excluded") if parts else "usable") if status == "ok" else status] += 1
     among = PARTS if parts else ("usable", "excluded")
     kinds = [p for p in (*among, "failed", "missing") if any(k == p for _, k in n)]
-    genres = sorted({g for g, _ in n}, key=lambda g: -sum(n[g, k] for k in kinds))
+    genres = sorted({g for g, _ in n}, key=lambda g: (-sum(n[g, k] for k in kinds), g))
     rows = [{"name": printable(g), "part": k, "n": n[g, k]} for g in genres for k in kinds if n[g, k]]
     if not rows:
         return []
-    spec = charts.bars(rows, of="genre", axis="tracks", parts=kinds, pale=("excluded",))
+    spec = charts.track_counts(rows, parts=kinds)
     cells = [(printable(g), *(f"{n[g, k]:,}" for k in kinds), f"{sum(n[g, k] for k in kinds):,}") for g in genres]
     table = Table("Tracks by genre", ("genre", *kinds, "all"), cells, folded=True, sortable=True)
     most, least = cells[0], cells[-1]
     extremes = (
         f"From {least[-1]} of {least[0]} to {most[-1]} of {most[0]}" if most[-1] != least[-1] else f"{most[-1]} of each"
     )
-    return [Figure("Tracks by genre", Chart(spec, f"Tracks by genre. {extremes}"), f"{extremes}.", table)]
+    return [Figure("Tracks by genre", Chart(spec, f"Tracks by genre. {extremes}"), "", table)]
 
 
 def _duration_histogram(prepared: Prepared) -> list[Figure]:
     seconds = np.array([d for d in prepared.tracks["duration_s"] if d], np.float64)
-    if _duration_sentence(prepared) or not len(seconds):  # a sentence replaces the histogram
+    if _duration_text(prepared) or not len(seconds):
         return []
     n, edges = np.histogram(seconds, bins=_bin_edges(seconds))
     bins = [(round(float(a), 2), round(float(b), 2), int(c)) for a, b, c in zip(edges, edges[1:], n, strict=False)]
     low, middle, high = np.percentile(seconds, [0, 50, 100])
-    words = f"{low:.1f} to {high:.1f} s, median {middle:.1f} s; {seconds.sum() / 3600:.1f} hours in all"
+    words = f"{low:.1f} to {high:.1f} s, median {middle:.1f} s; {seconds.sum() / 3600:.1f} hours in total"
     spec = charts.histogram(bins, axis="seconds", of="tracks")
     rows = [(f"{a:.2f} to {b:.2f}", f"{c:,}") for a, b, c in bins if c]
     table = Table("Tracks by duration", ("seconds", "tracks"), rows, folded=True)
@@ -146,13 +145,9 @@ def _duration_histogram(prepared: Prepared) -> list[Figure]:
 
 def _bin_edges(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """Edges of 10 to 25 bins whose width is 1, 2 or 5 times a power of ten."""
-    low, high = float(seconds.min()), float(seconds.max())
-    rough = (high - low) / 20
-    ten = 10.0 ** np.floor(np.log10(rough))
-    step = ten * next(d for d in (1, 2, 5, 10) if d * ten >= rough)
-    first = np.floor(low / step)
-    edges: NDArray[np.float64] = step * np.arange(first, np.floor(high / step) + 2)
-    return edges
+    from matplotlib.ticker import MaxNLocator
+
+    return np.asarray(MaxNLocator(22, steps=[1, 2, 5, 10]).tick_values(seconds.min(), seconds.max()))
 
 
 def _failures(prepared: Prepared) -> list[Table]:
@@ -162,13 +157,11 @@ def _failures(prepared: Prepared) -> list[Table]:
     if not failures:
         return []
     stages = Counter("excluded" if f["error"].startswith("excluded: ") else f"in {f['stage']}" for f in failures)
-    rows = [
-        tuple(printable(f[k] or ABSENT) for k in ("path", "stage", "error")) for f in failures[:MAX_FAILURES]
-    ]  # fmt: skip
+    rows = [tuple(printable(f[k] or ABSENT) for k in ("path", "stage", "error")) for f in failures[:MAX_FAILURES]]
     by_stage = ", ".join(f"{n:,} {words}" for words, n in stages.most_common())
     more = f", the first {MAX_FAILURES}" if len(failures) > MAX_FAILURES else ""
-    caption = f"{pluralize(failures, 'file')} that {'is' if len(failures) == 1 else 'are'} not used ({by_stage}){more}"
-    return [Table(caption, ("file", "stage", "error"), rows, words=3, folded=len(rows) > 8, wide=True, cards=True)]
+    caption = f"{pluralize(failures, 'unused file')} ({by_stage}){more}"
+    return [Table(caption, ("file", "stage", "error"), rows, words=3, wide=True, cards=True)]
 
 
 def _spectrum(prepared: Prepared) -> list[Figure]:
@@ -192,15 +185,18 @@ def _spectrum(prepared: Prepared) -> list[Figure]:
         {"series": printable(g), "x": round(float(x), 1), "y": round(float(y), 2)}
         for g, row in means.items()
         for x, y in zip(hz, row, strict=True)
+        if x < MAX_SPECTRUM_SHARE * view.sr / 2
     ]
     n = sum(map(len, levels.values()))
-    spec = charts.lines(values, x="Hz", y="dB below the loudest", log=True, dots=False)
+    spec = charts_lines.lines(values, x="Hz", y="dB below the loudest", log=True, dots=False)
     cells = [
         (f"{x:,.0f}", *(f"{means[g][i]:.1f}".replace("-", "−") for g in means)) for i, x in enumerate(hz) if not i % 4
     ]
     table = Table("Mean level in dB by frequency", ("Hz", *map(printable, means)), cells, folded=True)
-    note = f"Mean mel spectrum of {n:,} windows. Press a genre to bring it out."
-    return [Figure("Mean spectrum by genre", Chart(spec, f"Mean spectrum of {len(means)} genres"), note, table)]
+    note = f"Mean mel spectrum of {n:,} windows. Click or tap a genre to highlight it."
+    return [
+        Figure("Mean spectrum by genre", Chart(spec, f"Mean spectrum of {len(means)} genres"), note, table, wide=True)
+    ]
 
 
 def _band_centres_hz(view: MelImageView) -> Any:

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from genrelab.core.errors import printable
+from genrelab.evaluation.percent import format_number
 from genrelab.records.prepared import Prepared
 from genrelab.report.page import charts, charts_models
 from genrelab.report.page.blocks import Figure, Table
 from genrelab.report.page.charts import Chart, Interval
 from genrelab.report.page.tracks import TrackInfo
 
-MAX_POINTS = 1_500  # on the map: more cannot be distinguished, and make the page slow
+MAX_POINTS = 1_500  # on the map: more would overlap, and make the page slow
 MAX_DEVIATIONS = 5.0  # standard deviations at which a feature is clipped
-PITCHES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
+INTERVALS = ("♭2", "2", "♭3", "3", "4", "♯4", "5", "♭6", "6", "♭7", "7")  # above the strongest pitch
 FAMILIES = {"timbre (MFCC)": r"mfcc", "harmony (chroma)": r"chroma", "music networks (embedding)": r"msd_"}
 Floats = NDArray[np.float64]
 
@@ -70,24 +70,16 @@ def load_features(prepared: Prepared) -> Features | None:
 
 
 def principal_plane(standard: Floats) -> tuple[Floats, Floats]:
-    """The first two principal components of rows (n, features): positions, (n, 2), and shares of the variance, (2,).
-
-    The sign of a direction is arbitrary: its largest loading is made positive, so that a map is reproducible.
-    """
+    """The first two principal components of rows (n, features): positions, (n, 2), and shares of the variance, (2,)."""
+    from sklearn.decomposition import PCA
     from threadpoolctl import threadpool_limits
 
-    rows = standard - standard.mean(axis=0)
-    tall = rows.shape[0] >= rows.shape[1]
-    products = rows.T @ rows if tall else rows @ rows.T  # the smaller of the two: their largest eigenvalues are equal
-    n = min(2, len(products))
-    with threadpool_limits(1):  # on a busy machine several threads wait for each other: 100 times slower
-        powers, vectors = eigh(products, subset_by_index=[len(products) - n, len(products) - 1])
-    directions = (vectors if tall else rows.T @ vectors)[:, ::-1]
-    directions /= np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
-    signs = np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(n)])
-    places, shares = np.zeros((len(rows), 2)), np.zeros(2)
-    places[:, :n] = rows @ (directions * signs)
-    shares[:n] = powers[::-1].clip(0) / max(float(np.trace(products)), np.finfo(float).tiny)
+    n, tall = min(2, *standard.shape), standard.shape[0] >= standard.shape[1]
+    components = PCA(n, svd_solver="covariance_eigh" if tall else "full")
+    places, shares = np.zeros((len(standard), 2)), np.zeros(2)
+    with threadpool_limits(1), np.errstate(invalid="ignore"):  # threads wait for each other on a busy machine
+        places[:, :n] = components.fit_transform(standard)
+    shares[:n] = np.nan_to_num(components.explained_variance_ratio_)
     return places, shares
 
 
@@ -109,19 +101,14 @@ def map_figure(features: Features, known: TrackInfo, answered: Mapping[str, str]
     rows = [_map_point(features, known, answered, planes, int(i)) for i in shown]
     genres = [printable(g) for g in sorted(set(features.genre))]
     spec = charts_models.track_map(rows, series=genres, views=list(columns))
-    first = planes[0][1]
-    of = (
-        f"{len(shown):,} of {len(features.tracks):,} tracks"
-        if len(shown) < len(features.tracks)
-        else f"{len(shown):,} tracks"
-    )
-    note = (
-        f"Principal components of the features of {of}; of all features the two hold "
-        f"{100 * first.sum():.0f} % of the variance. Press a genre to bring it out"
-        + (f"; a point tells what {printable(model)} answered." if answered else ".")
-    )
-    label = f"Map of {of} by principal components of their features, coloured by genre"
-    return Figure("Tracks by how they sound", Chart(spec, label), note, _genre_table(features, planes[0][0]), wide=True)
+    sampled = f"{len(shown):,} of " if len(shown) < len(features.tracks) else ""
+    of = f"{sampled}{len(features.tracks):,} tracks"
+    note = "Close points have similar features. "
+    point = f"Click or tap a point to see the genre that {printable(model)} predicts."
+    note += point if answered else "Click or tap a genre to highlight it."
+    variance = f"{100 * planes[0][1].sum():.0f} % of the variance"
+    label = f"Map of {of} by two principal components of their features ({variance}), coloured by genre"
+    return Figure("", Chart(spec, label), note, _genre_table(features, planes[0][0]), wide=True)
 
 
 def _map_point(
@@ -134,7 +121,7 @@ def _map_point(
         "artist": printable(known.of(track, "artist") or "unknown"),
     }
     if answered:
-        row["answer"] = printable(answered.get(track, "none, left out"))
+        row["answer"] = printable(answered.get(track, "none (excluded track)"))
     for number, (places, _) in enumerate(planes):
         row[f"x{number}"], row[f"y{number}"] = (round(float(v), 2) for v in places[i])
     return row
@@ -148,60 +135,92 @@ def _genre_table(features: Features, places: Floats) -> Table:
         cells = (f"{c:.1f} ± {s:.1f}".replace("-", "−") for c, s in zip(centre, spread, strict=True))
         rows.append((printable(genre), f"{len(of):,}", *cells))
     columns = ("genre", "n", "first component", "second component")
-    return Table("Where the genres lie: mean ± standard deviation", columns, rows, folded=True)
+    return Table("Positions of the genres: mean ± standard deviation", columns, rows, folded=True)
 
 
 def profiles(features: Features) -> list[Figure]:
-    """Chroma, MFCC and spectral centroid by genre, as far as the features hold them."""
+    """Chroma, MFCC and spectral centroid by genre, as far as the features contain them."""
     drawn: list[Figure] = []
     chroma = features.means_of(r"chroma_stft")
-    if len(chroma) == len(PITCHES):
-        drawn.append(_profile_figure(features, chroma, PITCHES, "Harmony by genre (chroma)", "pitch class"))
+    if len(chroma) == 1 + len(INTERVALS):
+        shares = 100 * harmony(features.values[:, chroma])
+        note = "Share of each interval above a track's strongest pitch, compared with the mean of all genres."
+        drawn.append(_profile_figure(features, shares, INTERVALS, "Harmony (chroma)", "interval", "points", note))
     mfcc = features.means_of(r"mfcc")
     if len(mfcc) > 2:
-        numbers = [str(i + 1) for i in range(len(mfcc))]
-        drawn.append(_profile_figure(features, mfcc, numbers, "Timbre by genre (MFCC)", "coefficient"))
-    centroid = features.means_of(r"spec\w*_cent")
-    if centroid:
-        drawn.append(_centroid_figure(features, centroid[0]))
+        names = [str(i + 1) for i in range(len(mfcc))]
+        note = "Each coefficient compared with the mean of all genres."
+        unit = "standard deviations"
+        drawn.append(
+            _profile_figure(features, features.standard[:, mfcc], names, "Timbre (MFCC)", "coefficient", unit, note)
+        )
+    if quartiles := _centroid_quartiles(features):
+        drawn.append(_centroid_figure(quartiles))
     return drawn
 
 
-def _profile_figure(features: Features, columns: Sequence[int], names: Sequence[str], title: str, axis: str) -> Figure:
-    standard, genres = features.standard[:, columns], sorted(set(features.genre))
-    means = np.stack([standard[features.genre == g].mean(axis=0) for g in genres])
+def harmony(chroma: Floats) -> Floats:
+    """Chroma (tracks, 12) as shares (tracks, 11) of the intervals above each track's strongest pitch.
+
+    Tracks in different keys become comparable, and loud or tonal ones do not count more.
+    """
+    turned = np.stack([np.roll(row, -row.argmax())[1:] for row in chroma.clip(0)])
+    shares: Floats = turned / np.maximum(turned.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    return shares
+
+
+def _profile_figure(
+    features: Features, values: Floats, names: Sequence[str], title: str, axis: str, unit: str, note: str
+) -> Figure:
+    """Means of each genre, (genres, names), less their mean over the genres."""
+    genres = sorted(set(features.genre))
+    means = np.stack([values[features.genre == g].mean(axis=0) for g in genres])
+    means -= means.mean(axis=0)
+    genres = [printable(g) for g in genres]
     most = max(float(np.abs(means).max()), np.finfo(float).tiny)
     cells = [
         {
-            "down": printable(genre),
+            "down": genre,
             "across": name,
             "share": round(float(means[i, j]) / most, 3),
-            "text": "",
-            "tip": f"{genre}, {axis} {name}: {means[i, j]:+.2f} standard deviations",
+            "tip": f"{genre}, {axis} {name}: {format_number(means[i, j], 2, signed=True)} {unit}",
         }
-        for i, genre in enumerate(map(printable, genres))
+        for i, genre in enumerate(genres)
         for j, name in enumerate(names)
     ]
-    spec = charts.matrix(cells, across=names, down=list(map(printable, genres)), x=axis, y="genre", numbered=False)
-    rows = [(printable(g), *(f"{v:+.2f}".replace("-", "−") for v in means[i])) for i, g in enumerate(genres)]
-    table = Table("Standard deviations from the mean of all tracks", ("genre", *names), rows, folded=True)
-    note = f"Blue above, orange below the mean of all tracks; the deepest colour is {most:.1f} standard deviations."
-    return Figure(title, Chart(spec, f"{title}: deviation from the mean of all tracks"), note, table)
+    spec = charts.matrix(cells, across=names, down=genres, x=axis, y="genre", numbered=False)
+    rows = [(name, *(format_number(v, 2, signed=True) for v in means[:, j])) for j, name in enumerate(names)]
+    table = Table(f"Difference from the mean of all genres, {unit}", (axis, *genres), rows, folded=True)
+    note = f"{note} Blue means more, orange less; the deepest colour is {format_number(most)} {unit}."
+    return Figure(title, Chart(spec, f"{title} by genre: difference from the mean of all genres"), note, table)
 
 
-def _centroid_figure(features: Features, column: int) -> Figure:
-    genres = sorted(set(features.genre))
-    quartiles = {g: np.percentile(features.values[features.genre == g, column], [25, 50, 75]) for g in genres}
-    ordered = sorted(genres, key=lambda g: -quartiles[g][1])
-    rows = [
-        Interval(printable(g), middle, low, high) for g in ordered for low, middle, high in [map(float, quartiles[g])]
-    ]
+def brightness(features: Features | None) -> list[str]:
+    """One sentence on the brightest and the darkest genre; empty without two genres or without a spectral centroid."""
+    ordered = _centroid_quartiles(features) if features is not None else []
+    if len(ordered) < 2:
+        return []
+    (bright, _, high, _), (dark, _, low, _) = ordered[0], ordered[-1]
+    return [f"Brightest is {bright}, darkest {dark} (median spectral centroid {high:,.0f} and {low:,.0f} Hz)"]
+
+
+def _centroid_quartiles(features: Features) -> list[tuple[str, float, float, float]]:
+    """Each genre with the quartiles of its tracks' spectral centroids in Hz, the brightest first."""
+    found = []
+    for column in features.means_of(r"spec\w*_cent")[:1]:
+        for genre in sorted(set(features.genre)):
+            low, middle, high = map(
+                float, np.percentile(features.values[features.genre == genre, column], [25, 50, 75])
+            )
+            found.append((printable(genre), low, middle, high))
+    return sorted(found, key=lambda row: -row[2])
+
+
+def _centroid_figure(quartiles: Sequence[tuple[str, float, float, float]]) -> Figure:
+    rows = [Interval(genre, middle, low, high) for genre, low, middle, high in quartiles]
     spec = charts.intervals(rows, axis="spectral centroid, Hz", scale=1, digits=0)
-    bright, dark = printable(ordered[0]), printable(ordered[-1])
-    label = f"Spectral centroid by genre, median and quartiles: brightest {bright}, darkest {dark}"
-    note = "Mean spectral centroid of the tracks: median, and the middle half of them."
-    cells = [(printable(g), *(f"{quartiles[g][i]:,.0f}" for i in (0, 1, 2))) for g in ordered]
-    table = Table(
-        "Quartiles of the spectral centroid", ("genre", "25 % Hz", "median Hz", "75 % Hz"), cells, folded=True
-    )
-    return Figure("Brightness by genre (spectral centroid)", Chart(spec, label), note, table)
+    cells = [(genre, *(f"{hz:,.0f}" for hz in of_genre)) for genre, *of_genre in quartiles]
+    columns = ("genre", "25th percentile, Hz", "median, Hz", "75th percentile, Hz")
+    table = Table("Quartiles of the spectral centroid", columns, cells, folded=True)
+    chart = Chart(spec, "Spectral centroid by genre, median and quartiles")
+    return Figure("Brightness (spectral centroid)", chart, "Median and middle half of the tracks.", table)

@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
-from genrelab.core.errors import PreparedError, printable
+from genrelab.core.errors import printable
 from genrelab.core.storage import Folder
-from genrelab.report.leaderboard import LeaderboardRow, format_percent
+from genrelab.evaluation.percent import format_percent
 from genrelab.report.page import charts_models
 from genrelab.report.page.blocks import TrackCard, TrackList, sentence
 from genrelab.report.page.charts import Chart
+from genrelab.report.page.studies import read_study
 from genrelab.report.page.tracks import TrackInfo, data_url
 
 MIN_SHOWN_DROP = 0.05  # percentage points; below this a drop would be printed as 0.0
 
 
-def occlusion_tracks(run: Folder, row: LeaderboardRow, known: TrackInfo) -> list[TrackList]:
-    """The tracks of `occlusion.json` with their maps; empty if the study was not made.
+def occlusion_tracks(run: Folder, model: str, known: TrackInfo) -> list[TrackList]:
+    """The tracks of a model's `occlusion.json` with their maps; empty if the study was not made.
 
     Raises:
         PreparedError: the file is damaged.
     """
-    if not run.exists(f"{row.folder}/occlusion.json"):
+    if not run.exists(f"{model}/occlusion.json"):
         return []
-    try:
-        study = run.read_json(f"{row.folder}/occlusion.json")
-    except ValueError as e:
-        raise PreparedError(f"{run}: {row.folder}/occlusion.json is damaged ({e}); run `genrelab train` again") from e
-    tracks = [_track_card(found, known, row.folder) for found in study["tracks"]]
-    note = (
-        "Silencing an orange patch lowers the probability of the answer, silencing a blue one raises it; "
-        "what is bare does not matter."
-    )
+    study = read_study(run, f"{model}/occlusion.json")
+    tracks = [_track_card(found, known, model) for found in study["tracks"]]
+    note = "Without an orange patch, the predicted genre is less probable; without a blue one, it is more probable."
     if study.get("sentence"):
         note = f"{sentence(study['sentence'])} {note}"
-    return [TrackList("What decided", tracks, note)] if tracks else []
+    return [TrackList("Which patches matter", tracks, note)] if tracks else []
 
 
 def _track_card(found: Mapping[str, Any], known: TrackInfo, folder: str) -> TrackCard:
@@ -47,33 +43,24 @@ def _track_card(found: Mapping[str, Any], known: TrackInfo, folder: str) -> Trac
     span = (float(found["t_edges"][0]), float(found["t_edges"][-1]))
     spec = charts_models.occlusion_map(
         patches, data_url(mel.T.astype(np.float16), colours="gray"), span=span, bands=_frequency_ticks(found["mel_hz"])
-    )  # fmt: skip
-    text = f"{printable(found['truth'])}, answered {printable(found['answer'])} with {format_percent(found['p'])}"
-    label, decisive = _strongest_patch(patches)
-    track = known.card(found["track_id"], text)
-    evidence = quote(f"{folder}/{found['evidence']}") if decisive and found.get("evidence") else None
-    return TrackCard(
-        track.name,
-        track.credits,
-        f"{text}. {label}.",
-        track.href,
-        track.why,
-        chart=Chart(spec, label),
-        evidence=evidence,
     )
+    text = f"{printable(found['truth'])}, classified as {printable(found['answer'])}, {format_percent(found['p'])}"
+    label, matters = _strongest_patch(patches)
+    evidence = quote(f"{folder}/{found['evidence']}") if matters and found.get("evidence") else None
+    return replace(known.card(found["track_id"], f"{text}. {label}."), chart=Chart(spec, label), evidence=evidence)
 
 
 def _strongest_patch(patches: Sequence[Mapping[str, Any]]) -> tuple[str, bool]:
-    """A sentence on the most influential patch, and whether one lowers the probability noticeably (not 0.0 points)."""
+    """A sentence on the patch with the largest effect, and whether one lowers the probability (not by 0.0 points)."""
     most, least = (pick(patches, key=lambda p: p["drop"]) for pick in (max, min))
     if most["drop"] >= MIN_SHOWN_DROP:
         return (
-            f"Most decided {most['t0']:.1f} to {most['t1']:.1f} s, {most['hz']}: "
-            f"without it the probability falls by {most['drop']:.1f} points"
+            f"Without {most['t0']:.1f} to {most['t1']:.1f} s, {most['hz']}, "
+            f"the probability falls by {most['drop']:.1f} points"
         ), True
     if least["drop"] > -MIN_SHOWN_DROP:
-        return "No single patch changes this answer", False
-    return "No single patch carries this answer: without any one of them its probability does not fall", False
+        return "No single patch changes the probability", False
+    return "The probability does not fall, whichever patch is left out", False
 
 
 def _patches(found: Mapping[str, Any], drop: Any) -> list[dict[str, Any]]:

@@ -35,14 +35,14 @@ class TrackInfo:
         number: row of each track id in `columns`.
         root: folder that paths are relative to; None if unknown.
         page: folder of the page.
+        pictures: mel spectrograms by track id, and descriptions of their axes.
     """
 
     columns: Mapping[str, Sequence[Any]]
     number: Mapping[str, int]
     root: str | None
     page: Folder
-    pictures: dict[str, str] = field(default_factory=dict)  # mel spectrograms by track id
-    seconds: dict[str, float] = field(default_factory=dict)  # of audio that the pictures span
+    pictures: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def of(self, track: str, column: str) -> Any:
         """The value of a column for a track; None if unknown."""
@@ -57,34 +57,28 @@ class TrackInfo:
     def credits(self, track: str) -> str:
         """Artist and album, as far as known."""
         parts = (self.of(track, "artist"), self.of(track, "album"))
-        return printable(" · ".join(p for p in parts if p)) or "unknown artist"
+        return printable(" · ".join(p for p in parts if p)) or "artist unknown"
 
     def card(self, track: str, text: str) -> TrackCard:
         """The track with its player and picture; `text`: shown below its name."""
-        href, why = self.audio(track)
-        return TrackCard(
-            self.name(track), self.credits(track), text, href, why, self.pictures.get(track), self._axes_text(track)
-        )  # fmt: skip
+        picture = self.pictures.get(track, (None, ""))
+        return TrackCard(self.name(track), self.credits(track), text, *self.audio(track), *picture)
 
     def audio(self, track: str) -> tuple[str | None, str]:
         """Address of the audio relative to the page and "", or None and the reason."""
         path = self.of(track, "path")
         if not path:
-            return None, "no audio belongs to this row"
+            return None, "no audio: a row of a table"
         if not self.page.is_local or self.root is None:
-            return None, "the page does not lie on the disk of the audio"
+            return None, "no audio: its folder is unknown, or the page is on another machine"
         file = Path(self.root) / path
         if not file.is_file():
-            return None, f"the audio is not at {printable(str(file))} any more"
+            return None, f"no audio: {printable(str(file))} is missing"
         try:
             relative = os.path.relpath(file.resolve(), self.page.local.resolve())
         except ValueError:  # on another drive
-            return None, "the audio lies on another drive than the page"
+            return None, "no audio: the page is on another drive"
         return quote(os.fsencode(Path(relative).as_posix())), ""
-
-    def _axes_text(self, track: str) -> str:
-        span = self.seconds.get(track)
-        return f"0 to {span:.0f} s across, low to high up" if span else ""
 
 
 def track_info(columns: Mapping[str, Sequence[Any]], root: str | None, page: Folder) -> TrackInfo:
@@ -99,9 +93,10 @@ def add_pictures(tracks: TrackInfo, prepared: Prepared | None, wanted: Collectio
     number = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
     indices = {number[t]: t for t in sorted(wanted) if t in number and t not in tracks.pictures}
     for i, picture in mel_pictures(prepared, sorted(indices)).items():
-        tracks.pictures[indices[i]] = data_url(picture)
         whole = prepared.tracks["duration_s"][i] or 0.0
-        tracks.seconds[indices[i]] = min(whole, prepared.about["settings"].get("clips", {}).get("clip_s", whole))
+        span = min(whole, prepared.about["settings"].get("clips", {}).get("clip_s", whole))
+        axes = f"0 to {span:.0f} s from left to right, low to high frequencies from bottom to top" if span else ""
+        tracks.pictures[indices[i]] = data_url(picture), axes
 
 
 def mel_pictures(prepared: Prepared, indices: Collection[int]) -> dict[int, Picture]:
@@ -138,7 +133,7 @@ def shard_pictures(
 
 
 def _likely_shards(prepared: Prepared, indices: Collection[int]) -> set[str]:
-    """The shards with these tracks, unless their genres were others when the shards were written."""
+    """The shards with these tracks, if their genres have not changed since the shards were written."""
     names, usable, genres = prepared.shards("mel_image"), prepared.usable, prepared.tracks["genre"]
     shard_tracks = prepared.about["settings"].get("shard_tracks", 250)
     dealt = tfrecord.deal_tracks([g if ok else None for g, ok in zip(genres, usable, strict=True)], shard_tracks)

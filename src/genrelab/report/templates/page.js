@@ -1,4 +1,4 @@
-// Draws each chart when it comes into sight or there is time, sorts tables, opens everything for paper.
+// Draws each chart when it becomes visible or the browser is idle, sorts tables, marks the current section.
 (function () {
   "use strict";
   const font = getComputedStyle(document.body).fontFamily;
@@ -23,12 +23,12 @@
 
   async function draw(chart) {
     if (chart.dataset.drawn) return;
-    chart.dataset.drawn = "begun";
+    chart.dataset.drawn = "started";
     const spec = JSON.parse(chart.querySelector("script").textContent);
     const plot = chart.querySelector(".plot");
     const tooltip = { theme: "custom" };  // its colours are the stylesheet's
     await vegaEmbed(plot, spec, { mode: "vega-lite", renderer: "svg", actions: false, config, tooltip });
-    plot.addEventListener("click", (event) => tell(chart, event));
+    plot.addEventListener("click", (event) => describe(chart, event));
     const svg = plot.querySelector("svg");
     svg.removeAttribute("aria-hidden");
     svg.setAttribute("role", "img");
@@ -38,33 +38,33 @@
     chart.dataset.drawn = "done";
   }
 
-  const NEAR = 24;  // px between a finger and the point that it meant
+  const NEAR = 24;  // px between a finger and a point
 
-  // What was pressed stands in words under its chart: a finger cannot hover, and never hits a point exactly.
-  function tell(chart, event) {
+  // The values of a pressed point are shown under its chart: a finger cannot hover, nor press a point exactly.
+  function describe(chart, event) {
     const shown = chart.querySelector(".pressed");
     const away = (mark) => {
       const box = mark.getBoundingClientRect();
       const [x, y] = [event.clientX, event.clientY];
       return Math.hypot(x - Math.min(Math.max(x, box.left), box.right), y - Math.min(Math.max(y, box.top), box.bottom));
     };
-    const told = (mark) => mark.__data__ && mark.__data__.tooltip;
-    const marks = [...chart.querySelectorAll(".role-mark path")].filter(told);
+    const tip = (mark) => mark.__data__ && mark.__data__.tooltip;
+    const marks = [...chart.querySelectorAll(".role-mark path")].filter(tip);
     const hit = marks.includes(event.target) ? event.target : marks.reduce(
       (best, mark) => (away(mark) < (best ? away(best) : NEAR) ? mark : best), null,
     );
     if (!hit) { shown.textContent = ""; return; }
-    const words = told(hit);
+    const words = tip(hit);
     shown.textContent = typeof words === "string" ? words : Object.entries(words).map(([k, v]) => `${k}: ${v}`).join(" · ");
   }
 
   const charts = [...document.querySelectorAll(".chart")];
-  const sight = new IntersectionObserver((seen) => {
-    for (const { isIntersecting, target } of seen) if (isIntersecting) draw(target);
+  const visible = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) draw(target);
   }, { rootMargin: "600px" });
-  charts.forEach((chart) => sight.observe(chart));
+  charts.forEach((chart) => visible.observe(chart));
 
-  // What is further down is drawn while the reader reads; in a closed part a chart has no width yet.
+  // The other charts are drawn when the browser is idle; in a closed part a chart has no width yet.
   const idle = window.requestIdleCallback || ((then) => setTimeout(then, 1));
   async function drawTheRest() {
     for (const chart of charts) {
@@ -79,14 +79,14 @@
     charts.forEach(draw);
   });
 
-  // A player whose file is not there is a grey button: it says in words what to do.
+  // A player without its file is a grey button: a text says why.
   function missing(audio) {
     if (audio.nextElementSibling && audio.nextElementSibling.matches(".missing")) return;
     const words = document.createElement("p");
     words.className = "who missing";
     words.setAttribute("role", "status");
-    words.textContent = "Not found from here, or not to be played by this browser: " +
-      "the page must stay in its folder, and the music where it was.";
+    words.textContent = "The audio was not found, or this browser cannot play it. " +
+      "Keep the page in its folder and the music in its place.";
     audio.after(words);
   }
   document.querySelectorAll("audio").forEach((audio) => audio.addEventListener("error", () => missing(audio)));
@@ -104,7 +104,7 @@
     const body = table.tBodies[0], column = header.cellIndex, sign = down ? -1 : 1;
     const order = (a, b) => {
       const x = value(a, column), y = value(b, column);
-      if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;  // what was not measured stands last
+      if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;  // what was not measured comes last
       return sign * (typeof x === "number" ? x - y : x.localeCompare(y));
     };
     body.append(...[...body.rows].sort(order));
@@ -120,7 +120,7 @@
     }
   }
 
-  // Opened figures that need more room than their half of the page get all of it.
+  // An opened table that is wider than its half of the page gets the full width.
   function spread(figures) {
     const block = figures.closest(".blocks > .block");
     if (!block) return;
@@ -132,11 +132,23 @@
   folded.forEach((figures) => figures.addEventListener("toggle", () => spread(figures)));
   addEventListener("resize", () => folded.forEach(spread));
 
-  // The contents stand open where there is room beside the page.
-  const room = matchMedia("(min-width: 84rem)"), contents = document.querySelector(".contents");
-  const fit = () => { contents.open = room.matches; };
-  room.addEventListener("change", fit);
+  // The contents are open on wide screens; on phones they and the models are closed.
+  const wide = matchMedia("(min-width: 1100px)"), contents = document.querySelector(".contents");
+  const fit = () => { contents.open = wide.matches; };
+  wide.addEventListener("change", fit);
   fit();
+  if (matchMedia("(max-width: 40rem)").matches) {
+    document.querySelectorAll("details.model").forEach((d) => { d.open = false; });
+  }
+
+  // The contents mark the section that is at the top third of the window.
+  const links = new Map([...contents.querySelectorAll("a")].map((a) => [a.hash.slice(1), a]));
+  const current = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      links.get(target.id).toggleAttribute("aria-current", isIntersecting);
+    }
+  }, { rootMargin: "-33% 0px -66% 0px" });
+  document.querySelectorAll("main > section").forEach((s) => { if (links.has(s.id)) current.observe(s); });
 
   // A link into a closed part opens it.
   function open() {
