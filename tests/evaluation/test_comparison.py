@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from genrelab.core.errors import ModelError
-from genrelab.evaluation.comparison import _sign_flip_p, common_tracks, compare, compare_all, holm, join_all, winner
+from genrelab.evaluation.comparison import _sign_flip_p, common_tracks, compare, compare_all, holm, join_all
 from tests.support.artists import draw_correct, draw_groups
 
 
@@ -81,46 +81,15 @@ def test_holm_by_its_definition() -> None:
     assert holm([]) == []
 
 
-def test_winner_is_named_only_if_significantly_better() -> None:
-    names = {"svm": "svm (tuned)", "mobilenet_v2": "mobilenet_v2", "knn": "knn", "majority": "majority"}
-    told = [{"a": "svm", "b": b, "separable": b == "other"} for b in ("mobilenet_v2", "knn")]
-    assert winner(told, names) == {
-        "folder": None,
-        "sentence": "svm (tuned) is first; mobilenet_v2 and knn cannot be told apart from it",
-    }
-    clear = winner([{**p, "separable": True} for p in told], names)
-    assert clear == {
-        "folder": "svm",
-        "sentence": "svm (tuned) is first, and better than all 2 others by more than chance",
-    }
-    one = winner([{"a": "svm", "b": "knn", "separable": True}], {"svm": "svm", "knn": "knn"})
-    assert one["sentence"] == "svm is first, and better than the other model by more than chance"
-    assert winner([], {"svm": "svm", "majority": "majority"}) == {"folder": None, "sentence": "svm is the only model"}
-    assert winner([], {"majority": "majority"}) == {"folder": None, "sentence": "no model listens"}
-
-
-def test_models_of_equal_accuracy_have_no_winner() -> None:
-    a, b = np.arange(20) % 2 == 0, np.arange(20) % 2 == 1
-    names = {"svm": "svm", "knn": "knn (tuned)", "mlp": "mlp", "majority": "majority"}
-    tie = winner(compare_all({"svm": a, "knn": b, "majority": a}), names)
-    assert tie["folder"] is None and tie["sentence"].startswith("svm and knn (tuned) lead with the same accuracy")
-    three = winner(compare_all({"svm": a, "knn": b, "mlp": b & (np.arange(20) > 2)}), names)
-    assert three["sentence"] == "svm and knn (tuned) lead with the same accuracy; mlp cannot be told apart from them"
-    two = winner(compare_all({"svm": a, "knn": b}), {"svm": "svm", "knn": "knn"})
-    assert two == {"folder": None, "sentence": "svm and knn lead with the same accuracy"}
-    same = winner(compare_all({"svm": a, "knn": a}), {"svm": "svm", "knn": "knn"})["sentence"]
-    assert same == "svm and knn lead with the same accuracy, right and wrong on the same of all 20 tracks"
-
-
-def test_common_keeps_the_tracks_that_all_answered() -> None:
+def test_common_tracks_are_those_that_every_model_classified() -> None:
     tracks, correct = common_tracks({"a": {"x": True, "y": False, "z": True}, "b": {"z": False, "x": True}})
     assert tracks == ["x", "z"]
     assert {m: c.tolist() for m, c in correct.items()} == {"a": [True, True], "b": [True, False]}
 
 
 @pytest.mark.parametrize(("n", "m"), [(0, 0), (3, 4)])
-def test_answers_to_different_numbers_of_tracks_are_refused(n: int, m: int) -> None:
-    with pytest.raises(ModelError, match=f"answers to {n} tracks with answers to {m}"):
+def test_predictions_of_different_tracks_are_not_compared(n: int, m: int) -> None:
+    with pytest.raises(ModelError, match=f"predictions of {n} and of {m} tracks: use the same tracks"):
         compare(np.ones(n, bool), np.ones(m, bool))
 
 

@@ -69,7 +69,7 @@ def test_scores_are_plain_json() -> None:
 
 def test_first_of_equal_probabilities_counts_in_accuracy_and_top_k() -> None:
     truth, p = np.array([0, 1, 3, 4]), np.full((4, 5), 0.2)
-    assert ours.accuracy(truth, p) == 0.25 == ours.top_k(truth, p, k=1)
+    assert ours.score(truth, p, GENRES)["accuracy"] == 0.25 == ours.top_k(truth, p, k=1)
     assert ours.top_k(truth, p, k=3) == 0.5
     assert ours.top_k(truth, p, k=9) == 1.0
 
@@ -164,13 +164,13 @@ def test_majority_takes_its_genre_from_training() -> None:
 @pytest.mark.parametrize(
     ("truth", "p", "words"),
     [
-        ([0], [[0.5, np.nan, 0.5, 0, 0]], "1 of 1 rows with probabilities that are none"),
-        ([0], [[1.5, -0.5, 0, 0, 0]], "probabilities that are none"),
+        ([0], [[0.5, np.nan, 0.5, 0, 0]], "invalid probabilities for 1 of 1 row$"),
+        ([0], [[1.5, -0.5, 0, 0, 0]], "invalid probabilities"),
         ([0], [[0.5, 0.2, 0, 0, 0]], "do not add up to 1"),
-        ([0], [[0.5, 0.5]], "cannot score: 1 rows and 5 genres"),
-        ([], np.zeros((0, 5)), "cannot score: 0 rows"),
+        ([0], [[0.5, 0.5]], "cannot score 1 row of 5 genres"),
+        ([], np.zeros((0, 5)), "cannot score 0 rows"),
     ],
 )
-def test_answers_that_cannot_be_scored_are_refused(truth: list[int], p: object, words: str) -> None:
+def test_invalid_probabilities_are_refused(truth: list[int], p: object, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         ours.score(np.array(truth, dtype=np.int64), np.array(p), GENRES)

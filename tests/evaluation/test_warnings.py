@@ -1,13 +1,14 @@
-"""cautions.py: each rule speaks where it must, and a clean run is left alone."""
+"""warnings.py: each rule finds its case, in one short sentence, and a clean run has no warning."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
-from genrelab.evaluation.verdict import recommended_model, verdict
-from genrelab.evaluation.warnings import OVERFITTING_REMEDIES, find_warnings
+from genrelab.evaluation.verdict import RunFacts, reach_verdict
+from genrelab.evaluation.warnings import find_warnings
 
 GTZAN = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
 
@@ -50,13 +51,16 @@ def pair(a: str, b: str, *, separable: bool) -> dict[str, Any]:
     return {"a": a, "b": b, "separable": separable, "difference": 0.1, "low": 0.02, "high": 0.18}
 
 
-def told(
-    models: dict[str, dict[str, Any]], run: dict[str, Any] | None = None, **more: Any
+def cautions(
+    models: dict[str, dict[str, Any]], run: dict[str, Any] | None = None, studies: Collection[str] = (), **more: Any
 ) -> dict[str, dict[str, Any]]:
     named = {folder: {**m, "display": m["display"] or folder} for folder, m in models.items()}
-    given: dict[str, Any] = {"comparisons": [], "audit": None, **more}
-    found = find_warnings(facts=run or facts(), models=named, **given)
-    assert all(set(c) == {"rule", "sentence", "remedies"} and "\n" not in c["sentence"] for c in found)
+    known = RunFacts(run or facts(), named, more.get("comparisons", ()), more.get("audit"), "honesty" in studies)
+    found = find_warnings(known, reach_verdict(known))
+    for caution in found:
+        assert set(caution) == {"rule", "sentence", "remedies", "details"}
+        assert "\n" not in caution["sentence"] and ";" not in caution["sentence"]
+        assert len(caution["sentence"].split()) <= 20
     return {c["rule"]: c for c in found}
 
 
@@ -66,19 +70,25 @@ SURE = [pair("svm", "knn", separable=True)]
 
 def test_clean_run_has_no_warnings() -> None:
     audit = {"verdict": "clean", "checks": [], "sentences": []}
-    assert told(CLEAN, comparisons=SURE, audit=audit) == {}
+    assert cautions(CLEAN, comparisons=SURE, audit=audit) == {}
 
 
 def test_leaks_are_counted_by_kind_and_come_first() -> None:
     checks = [
+        {"name": "near_duplicate", "leaking": 1, "of": 390, "known": 390},
         {"name": "same_artist", "leaking": 12, "of": 400, "known": 400},
         {"name": "same_audio", "leaking": 0, "of": 400, "known": 400},
-        {"name": "near_duplicate", "leaking": 3, "of": 390, "known": 390},
     ]
-    found = told(CLEAN, facts(policy="random"), comparisons=SURE, audit={"verdict": "leaks", "checks": checks})
+    found = cautions(CLEAN, facts(policy="random"), comparisons=SURE, audit={"verdict": "leaks", "checks": checks})
     assert list(found) == ["leaks", "split"]
-    assert "(same artist: 12 of 400; near duplicate: 3 of 390)" in found["leaks"]["sentence"]
-    assert found["leaks"]["remedies"]
+    leaks = found["leaks"]
+    assert leaks["sentence"] == (
+        "12 of 400 test tracks share artists with training tracks: the accuracies are too high"
+    )
+    assert leaks["details"] == "1 of 390 test tracks is a near-duplicate of a training track"
+    assert "--split artist" in str(leaks["remedies"]) and "doctor" in str(leaks["remedies"])
+    by_artist = cautions(CLEAN, comparisons=SURE, audit={"verdict": "leaks", "checks": checks[1:]})["leaks"]
+    assert by_artist["remedies"] == [], "the split is by artist already, and nothing is a copy"
 
 
 @pytest.mark.parametrize(
@@ -98,125 +108,130 @@ def test_leaks_are_counted_by_kind_and_come_first() -> None:
 def test_implausibly_high_accuracy_gives_a_warning(genres: list[str], accuracy: float, speaks: bool) -> None:
     run = facts()
     run["dataset"]["genres"] = sorted(genres)
-    found = told({"svm": model(accuracy, half=0.01)}, run)
+    found = cautions({"svm": model(accuracy, half=0.01)}, run)
     assert ("too_good" in found) is speaks
     if speaks:
-        assert f"svm {accuracy:.1%}".replace("%", " %") in found["too_good"]["sentence"]
+        assert found["too_good"]["sentence"].endswith("which only a leak explains: svm")
+        assert found["too_good"]["details"].startswith(f"svm {accuracy:.1%}; ".replace("%", " %"))
+
+
+@pytest.mark.parametrize("n", [400, 3])
+def test_synthetic_tracks_give_the_first_warning_and_their_accuracy_is_not_implausible(n: int) -> None:
+    run = facts(policy="random")
+    run["dataset"] |= {"genres": GTZAN, "synthesised": True}
+    svm = model(0.99, half=0.01)
+    svm["scores"]["n"] = n
+    found = cautions({"svm": svm}, run)
+    assert list(found) == ["synthesised", "split"]
+    sentence = "the tracks are synthetic: these scores do not apply to real music"
+    assert found["synthesised"] == {"rule": "synthesised", "sentence": sentence, "remedies": [], "details": ""}
+    run["dataset"]["synthesised"] = False
+    assert "synthesised" not in cautions({"svm": svm}, run)
 
 
 def test_artists_on_both_sides_of_a_split_give_a_warning() -> None:
-    assert (
-        "one artist's tracks on both sides"
-        in told(CLEAN, facts(policy="article"), comparisons=SURE)["split"]["sentence"]
-    )
+    found = cautions(CLEAN, facts(policy="article"), comparisons=SURE)["split"]["sentence"]
+    assert found == "the article split puts artists in both the training and the test set, which raises accuracies"
     unknown = facts(policy="official", notes=["artists are unknown: the same artist may be on both sides"])
-    assert told(CLEAN, unknown, comparisons=SURE)["split"]["sentence"].startswith("artists are unknown")
+    assert cautions(CLEAN, unknown, comparisons=SURE)["split"]["sentence"].startswith("artists are unknown")
 
 
-def test_scoring_the_validation_part_gives_a_warning() -> None:
-    assert (
-        "every figure is of the validation part"
-        in told(CLEAN, facts(no_test=True), comparisons=SURE)["no_test"]["sentence"]
-    )
+def test_accuracies_of_validation_tracks_give_a_warning() -> None:
+    found = cautions(CLEAN, facts(no_test=True), comparisons=SURE)["no_test"]
+    assert found["sentence"] == "there is no test set: all accuracies are of validation tracks"
+    assert "--split artist" not in str(found["remedies"]), "that is the split of this run"
+    other = cautions(CLEAN, facts(no_test=True, policy="official"), comparisons=SURE)["no_test"]
+    assert "--split artist" in str(other["remedies"])
 
 
-def test_validation_decides_between_models_the_test_cannot_separate() -> None:
+def test_luck_of_the_best_model_is_named_where_validation_chooses_another() -> None:
     models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
     unsure = [pair("svm", "knn", separable=False)]
-    said = told(models, comparisons=unsure)["choice"]["sentence"]
-    assert said == (
-        "svm is first on the test part (80.0 %), validation would have chosen knn, and the test part cannot tell them "
-        "apart: quote 72.0 %, of knn; 80.0 % is the highest of 2, so luck is in it"
-    )
-    assert "choice" not in told(models, comparisons=SURE)
-    assert "choice" not in told(
-        {"svm": model(0.80, validation=0.75), "knn": model(0.72, validation=0.7)}, comparisons=unsure
-    )
-
-
-def test_headline_warning_and_hint_name_the_same_model() -> None:
-    models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
-    unsure, first = [pair("svm", "knn", separable=False)], {"folder": None, "sentence": "svm is first"}
-    named = {folder: {**m, "display": folder} for folder, m in models.items()}
-    given: dict[str, Any] = {"facts": facts(), "models": named}
-    found = find_warnings(**given, comparisons=unsure, audit=None)
-    said = verdict(**given, winner=first, warnings=found)
-    assert "svm reaches 80.0 % [75.0, 85.0]" in said
-    assert (
-        "Validation would have chosen knn, which reaches 72.0 % [67.0, 77.0]: quote that figure, for it was not picked "
-        "on the test part. Believe"
-    ) in said
-    assert recommended_model(**given, warnings=found) == "knn" and recommended_model(**given, warnings=[]) == "svm"
+    found = cautions(models, comparisons=unsure)["choice"]
+    assert found["sentence"] == "expect less than the 80.0 % of svm, the highest of 2 models on these tracks"
+    assert found["details"] == "validation tracks favour knn, which reaches 72.0 % here"
+    assert "choice" not in cautions(models, comparisons=SURE)
+    other = {"svm": model(0.80, validation=0.75), "knn": model(0.72, validation=0.7)}
+    assert "choice" not in cautions(other, comparisons=unsure)
     leaking = {"verdict": "leaks", "checks": [{"name": "same_audio", "leaking": 1, "of": 4}]}
-    assert "choice" not in told(models, comparisons=unsure, audit=leaking), "no figure is to be quoted"
+    assert "choice" not in cautions(models, comparisons=unsure, audit=leaking), "no figure is valid then"
     tie = {"svm": model(0.8, validation=0.7), "knn": model(0.8, validation=0.74)}
-    assert "choice" not in told(tie, comparisons=unsure), "it is the same figure"
+    assert "choice" not in cautions(tie, comparisons=unsure), "it is the same figure"
+
+
+def test_few_tracks_give_no_warning_about_accuracies() -> None:
+    few = {"svm": model(0.80, half=0.1, training=1.0), "knn": model(0.52, half=0.1)}
+    assert {"overfitting", "not_above_majority", "wide_intervals"} & set(cautions(few))
+    for m in few.values():
+        m["scores"]["n"] = 9
+    assert cautions(few) == {}
+    assert list(cautions(few, facts(policy="random"))) == ["split"]
 
 
 def test_study_that_was_already_run_is_not_suggested() -> None:
     models = {"svm": model(0.80, validation=0.70), "knn": model(0.72, validation=0.74)}
     for policy in ("artist", "random"):
-        found = told(models, facts(policy=policy), studies=["honesty"])
-        assert "--honesty" not in str(found) and "honesty study of this run" in str(found)
-        assert "--honesty" in str(told(models, facts(policy=policy)))
+        found = cautions(models, facts(policy=policy), studies=["honesty"])
+        assert found and "--honesty" not in str(found)
+        assert "--honesty" in str(cautions(models, facts(policy=policy)))
 
 
 def test_intervals_wider_than_the_models_differ_give_a_warning() -> None:
     models = {"svm": model(0.80, half=0.1), "knn": model(0.72, half=0.1), "majority": model(0.5)}
-    said = told(models)["wide_intervals"]["sentence"]
-    assert "20.0 points wide" in said
-    assert "within 8.0 points: 400 tracks of 90 artists are too few" in said
-    assert "wide_intervals" in told(models, comparisons=[pair("svm", "knn", separable=False)])
-    assert "wide_intervals" not in told(models, comparisons=SURE), "the answers rank them"
-    assert "wide_intervals" not in told({"svm": model(0.80, half=0.1)})
+    found = cautions(models)["wide_intervals"]
+    assert (
+        found["sentence"] == "400 test tracks by 90 artists are too few to rank the models: no two differ significantly"
+    )
+    assert "20.0 points wide" in found["details"] and "differ by only 8.0 points" in found["details"]
+    assert "wide_intervals" in cautions(models, comparisons=[pair("svm", "knn", separable=False)])
+    assert "wide_intervals" not in cautions(models, comparisons=SURE), "paired predictions rank them"
+    assert "wide_intervals" not in cautions({"svm": model(0.80, half=0.1)})
 
 
 def test_validation_above_test_beyond_chance_gives_a_warning() -> None:
     models = {"svm": model(0.70, validation=0.85), "knn": model(0.62, half=0.12, validation=0.75)}
-    said = told(models)["validation_above"]["sentence"]
-    assert said == "validation lies above test: svm by 15.0 points (chance explains 7.1)"
-    said = told(models, facts(no_test=True))["validation_above"]["sentence"]
-    assert said.startswith("the part that chooses lies above validation: svm")
+    found = cautions(models)["validation_above"]
+    assert found["sentence"] == "better on validation tracks than on test tracks by more than chance: svm"
+    assert found["details"] == "svm by 15.0 points (chance explains 7.1)"
+    found = cautions(models, facts(no_test=True))["validation_above"]
+    assert "better on tracks set aside from training than on validation tracks" in found["sentence"]
+    both = {"svm": model(0.70, validation=0.85), "knn": model(0.62, validation=0.75)}
+    assert cautions(both)["validation_above"]["sentence"].endswith("by more than chance: svm and knn")
 
 
-def test_overfitting_gap_gives_a_warning_with_remedies() -> None:
+def test_overfitting_remedies_fit_the_kind_of_model() -> None:
     models = {"svm": model(0.70, validation=0.72, training=0.99), "knn": model(0.68, validation=0.7, training=0.8)}
-    found = told(models)["overfitting"]
-    assert found["sentence"] == "training far above unseen tracks (overfitting): svm 99.0 % against 72.0 %"
-    assert found["remedies"] == OVERFITTING_REMEDIES
-    unseen = told({"svm": model(0.70, training=0.99)})["overfitting"]["sentence"]
-    assert unseen == "training far above unseen tracks (overfitting): svm 99.0 % against 70.0 %"
+    found = cautions(models)["overfitting"]
+    assert found["sentence"] == "overfitting, over 20 points better on training tracks than on new ones: svm"
+    assert found["details"] == "svm 99.0 % on training tracks, 72.0 % on new ones"
+    assert "dropout" not in str(found["remedies"]) and "--epochs" not in str(found["remedies"])
+    network = models | {"raw_cnn": model(0.7, training=1.0) | {"curve": {"best_epoch": 2}}}
+    found = cautions(network)["overfitting"]
+    assert found["sentence"].endswith(": svm and raw_cnn")
+    assert "raw_cnn: fewer `--epochs`, or dropout" in str(found["remedies"])
+    unseen = cautions({"svm": model(0.70, training=0.99)})["overfitting"]["details"]
+    assert unseen == "svm 99.0 % on training tracks, 70.0 % on new ones"
     old = {"svm": {k: v for k, v in model(0.8).items() if k not in ("training", "validation")}}
-    assert told(old) == {}  # a run of an earlier genrelab
+    assert cautions(old) == {}  # a run of an earlier genrelab
 
 
-def test_genres_with_few_scored_tracks_are_named() -> None:
+def test_genres_with_few_test_tracks_are_named() -> None:
     thin = model(0.85, validation=0.86)
     thin["scores"]["per_genre"] = {"blues": {"n": 4}, "jazz": {"n": 5}, "metal": {"n": 0}}
-    assert told({"svm": thin})["thin_genre"]["sentence"].startswith("fewer than 5 scored tracks: blues (4 tracks);")
+    found = cautions({"svm": thin})["thin_genre"]
+    assert found["sentence"] == "fewer than 5 test tracks in blues: recall and F1 there mean little"
+    assert found["details"] == "blues: 4 tracks"
+    thin["scores"]["per_genre"] = {f"genre {i}": {"n": 1} for i in range(30)}
+    assert "in every genre:" in cautions({"svm": thin})["thin_genre"]["sentence"]
 
 
-def test_models_not_above_the_majority_line_are_named() -> None:
-    models = {"svm": model(0.85), "raw_cnn": model(0.58), "majority": model(0.55)}
-    assert (
-        told(models, comparisons=[])["not_above_majority"]["sentence"]
-        == "not safely above the majority line (55.0 %): raw_cnn"
-    )
+def test_models_not_above_the_baseline_are_named() -> None:
+    models = {"svm": model(0.85), "raw_cnn": model(0.58) | {"curve": {}}, "majority": model(0.55)}
+    found = cautions(models)["not_above_majority"]
+    assert found["sentence"] == "not significantly better than always guessing blues (55.0 %): raw_cnn"
+    assert "--epochs" in str(found["remedies"])
     run = facts() | {"majority": 0.3}
-    assert "not safely above chance (50.0 %)" in told({"svm": model(0.52)}, run)["not_above_majority"]["sentence"]
-
-
-def test_verdict_states_data_winner_and_what_to_trust() -> None:
-    named = {folder: {**m, "display": folder} for folder, m in CLEAN.items()}
-    first = {"folder": "svm", "sentence": "svm is first, and better than the other model by more than chance"}
-    said = verdict(facts=facts(), models=named, winner=first, warnings=[])
-    assert said == (
-        "3 models answered 400 test tracks of 90 artists of folder, artist split. "
-        "svm is first, and better than the other model by more than chance. "
-        "svm reaches 85.0 % [80.0, 90.0], above chance (50.0 %) and the majority line (55.0 %). "
-        "Believe the interval more than the figure in its middle."
-    )
-    unsure = verdict(facts=facts(), models=named, winner={"folder": None, "sentence": "x"}, warnings=[])
-    assert unsure.endswith("Believe the intervals, not the order of the models that cannot be told apart.")
-    leaky = verdict(facts=facts(), models=named, winner=first, warnings=[{"rule": "leaks"}])
-    assert leaky.endswith("Believe none of these figures before the leaks are out.")
+    only = cautions({"svm": model(0.52), "knn": model(0.9)}, run)["not_above_majority"]
+    assert only["sentence"] == "not significantly better than chance (50.0 %): svm" and "--epochs" not in str(only)
+    none = cautions({"svm": model(0.52)}, run)["not_above_majority"]["sentence"]
+    assert none == "the models may have learned nothing, or 400 test tracks are too few to show it"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.core.text import is_printable_line
 from genrelab.evaluation.thresholds import Threshold, find_thresholds
 
 Floats = NDArray[np.float64]
@@ -147,7 +148,7 @@ class Evidence:
 
     @property
     def n_artists(self) -> int:
-        """Number of artists; every track of unknown artist counts as one."""
+        """Number of artists; each track by an unknown artist counts as an artist of its own."""
         return len(set(self.artist))
 
     def least_likely(self, coverage: float) -> float:
@@ -222,19 +223,19 @@ def evidence_from_json(stored: object, genres: Sequence[str]) -> Evidence:
     """
     if not isinstance(stored, dict) or set(stored) != {"fitted_on", *EVIDENCE_COLUMNS}:
         raise ValueError(f"must be an object with fitted_on, {', '.join(EVIDENCE_COLUMNS)}")
-    if not isinstance(stored["fitted_on"], str):
-        raise ValueError("fitted_on must be a text")
+    if not isinstance(stored["fitted_on"], str) or not is_printable_line(stored["fitted_on"]):
+        raise ValueError(f"fitted_on cannot be {stored['fitted_on']!r:.200}")
     lists = [stored[name] for name in EVIDENCE_COLUMNS]
     if not all(isinstance(column, list) for column in lists) or len({len(column) for column in lists}) != 1:
-        raise ValueError(f"{', '.join(EVIDENCE_COLUMNS)} must be lists of one length")
+        raise ValueError(f"{', '.join(EVIDENCE_COLUMNS)} must be lists of equal length")
     n = len(lists[0])
     if not 1 <= n <= MAX_TRACKS:
-        raise ValueError(f"it must be about 1 to {MAX_TRACKS} tracks. Received: {n}")
+        raise ValueError(f"it must describe 1 to {MAX_TRACKS:,} tracks. Received: {n:,}")
     for name, column, most in zip(
         EVIDENCE_COLUMNS, lists, (len(genres) - 1, 1, PROBABILITY_SCALE, PROBABILITY_SCALE, n - 1), strict=True
     ):
         if not all(type(number) is int and 0 <= number <= most for number in column):
             raise ValueError(f"{name} must be whole numbers from 0 to {most}")
     if not all(true == sure if right else true <= sure for _, right, sure, true, _ in zip(*lists, strict=True)):
-        raise ValueError("true must be as high as confidence where right is 1, and nowhere higher")
+        raise ValueError("`true` must equal `confidence` where `right` is 1, and must not exceed it elsewhere")
     return Evidence(tuple(genres), stored["fitted_on"], *map(tuple, lists))

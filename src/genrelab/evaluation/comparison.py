@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.signal import convolve
 from scipy.stats import binom, binomtest
 
-from genrelab.core.errors import ModelError, printable
-from genrelab.evaluation.intervals import difference_interval, group_index
+from genrelab.core.errors import ModelError
+from genrelab.core.text import pluralize
+from genrelab.evaluation.intervals import difference_interval, groups_or_rows
 
 Bools = NDArray[np.bool_]
 
@@ -24,7 +25,7 @@ BASELINE = "majority"
 """Folder of the baseline model, which ignores the audio: a reference, not a competitor."""
 
 ALPHA = 0.05
-"""Models whose adjusted p-value lies below it are significantly different."""
+"""Models whose adjusted p-value is below it are significantly different."""
 
 
 def common_tracks(answers: Mapping[str, Mapping[str, bool]]) -> tuple[list[str], dict[str, Bools]]:
@@ -61,12 +62,11 @@ def compare(a: Bools, b: Bools, groups: Sequence[str | None] | None = None) -> d
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     if len(a) == 0 or len(a) != len(b):
-        raise ModelError(f"cannot compare answers to {len(a)} tracks with answers to {len(b)}: score both on the same")
+        tracks = f"{len(a):,} and of {pluralize(len(b), 'track')}"
+        raise ModelError(f"cannot compare predictions of {tracks}: use the same tracks")
     low, high = difference_interval(a, b, groups)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    index = group_index(groups, len(a))
-    if index.max() == 0:  # one artist alone gives no information about others
-        index = group_index(None, len(a))
+    index = groups_or_rows(groups, len(a))
     won = np.bincount(index, weights=a.astype(np.int64) - b.astype(np.int64))
     return {
         "difference": float(a.mean() - b.mean()),
@@ -119,40 +119,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, p_values[i] * (len(p_values) - rank)))
         adjusted[i] = worst
     return adjusted
-
-
-def winner(comparisons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
-    """The best model, and whether it is significantly better than all others.
-
-    Args:
-        comparisons: of `compare_all`.
-        names: display name of each model by its folder, best first; `BASELINE` does not count.
-
-    Returns:
-        `folder` of the best where it is significantly different from all others, else None, and a `sentence` about it.
-    """
-    models = [m for m in names if m != BASELINE]
-    if not models:
-        return {"folder": None, "sentence": "no model listens"}
-    first, *others = models
-    pairs = {pair["b"]: pair for pair in comparisons if pair["a"] == first}
-    tied = [m for m in others if m in pairs and pairs[m].get("difference") == 0]
-    alike = [printable(names[m]) for m in others if m not in tied and not (m in pairs and pairs[m]["separable"])]
-    name = printable(names[first])
-    if not others:
-        return {"folder": None, "sentence": f"{name} is the only model"}
-    if tied:
-        leading = f"{join_all([name, *(printable(names[m]) for m in tied)])} lead with the same accuracy"
-        if all(pairs[m]["only_a"] == 0 for m in tied):  # then only_b is 0, too, because the accuracies are equal
-            leading += f", right and wrong on the same of all {pairs[tied[0]]['n']:,} tracks"
-        return {
-            "folder": None,
-            "sentence": leading + (f"; {join_all(alike)} cannot be told apart from them" if alike else ""),
-        }
-    if not alike:
-        others_text = "the other model" if len(others) == 1 else f"all {len(others)} others"
-        return {"folder": first, "sentence": f"{name} is first, and better than {others_text} by more than chance"}
-    return {"folder": None, "sentence": f"{name} is first; {join_all(alike)} cannot be told apart from it"}
 
 
 def join_all(names: Sequence[str]) -> str:

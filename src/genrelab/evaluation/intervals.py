@@ -45,7 +45,7 @@ def share_interval(correct: NDArray[np.bool_], groups: Sequence[str | None] | No
         groups: the artist of each row, None where unknown (a group by itself).
     """
     y = np.asarray(correct, np.float64)
-    index = _groups_or_rows(groups, len(y))
+    index = groups_or_rows(groups, len(y))
     n_groups, share = int(index.max()) + 1, float(y.mean())
     if share in (0.0, 1.0):
         bound = float(TAIL ** (1 / n_groups))
@@ -74,7 +74,7 @@ def difference_interval(
     """
     only_a, only_b = float(np.mean(a & ~b)), float(np.mean(b & ~a))
     d = np.asarray(a, np.float64) - np.asarray(b, np.float64)
-    index = _groups_or_rows(groups, len(d))
+    index = groups_or_rows(groups, len(d))
     n = _effective_n(d, index) if d.min() < d.max() else float(index.max() + 1)
     only_a, only_b = (n * only_a + 1) / (n + 2), (n * only_b + 1) / (n + 2)
     middle = only_a - only_b
@@ -82,7 +82,8 @@ def difference_interval(
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 
-def _groups_or_rows(groups: Sequence[str | None] | None, n: int) -> Ints:
+def groups_or_rows(groups: Sequence[str | None] | None, n: int) -> Ints:
+    """As `group_index`, but of rows where all are of one group, which gives no information about others."""
     index = group_index(groups, n)
     return index if index.max() > 0 else group_index(None, n)
 
@@ -138,9 +139,7 @@ def mean_interval(
         Lippman-Hand 1983, for events that were not seen). Minus and plus infinity where there is one track only.
     """
     y = np.asarray(values, np.float64)
-    index = group_index(groups, len(y))
-    if index.max() == 0:  # one artist alone gives no information about others
-        index = group_index(None, len(y))
+    index = groups_or_rows(groups, len(y))
     n_groups = int(index.max()) + 1
     if n_groups < 2:
         return -math.inf, math.inf

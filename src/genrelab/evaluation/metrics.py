@@ -1,8 +1,8 @@
 """Scores of a model's probabilities: pure functions on arrays.
 
 `truth` is always shape (n,), int, an index into the sorted genres; `probabilities` is shape (n, genres),
-rows adding up to 1. A genre without rows in the scored part is not measured: it enters no average, and
-the genres that were averaged are reported.
+rows adding up to 1. A genre without rows is not measured: it enters no average, and the averaged genres are
+reported.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.errors import ModelError
+from genrelab.core.text import pluralize
 from genrelab.evaluation.intervals import group_index, share_interval
 
 Ints = NDArray[np.int64]
@@ -32,13 +33,7 @@ def predicted(probabilities: Floats) -> Ints:
     Returns:
         Shape (n,).
     """
-    best: Ints = np.argmax(probabilities, axis=1).astype(np.int64)
-    return best
-
-
-def accuracy(truth: Ints, probabilities: Floats) -> float:
-    """Share of rows whose most probable genre is the true one."""
-    return float(np.mean(predicted(probabilities) == truth))
+    return np.asarray(probabilities.argmax(axis=1), np.int64)
 
 
 def top_k(truth: Ints, probabilities: Floats, *, k: int = 3) -> float:
@@ -50,7 +45,7 @@ def top_k(truth: Ints, probabilities: Floats, *, k: int = 3) -> float:
 def log_loss(truth: Ints, probabilities: Floats) -> float:
     """Mean of -ln p(true genre), p cut off below 1e-15."""
     p = probabilities[np.arange(len(truth)), truth]
-    return float(-np.mean(np.log(np.clip(p, LOWEST_PROBABILITY, 1.0))))
+    return float(-np.mean(np.log(np.clip(p, LOWEST_PROBABILITY, 1.0)))) + 0.0  # not -0.0 where all are 1
 
 
 def brier(truth: Ints, probabilities: Floats) -> float:
@@ -90,8 +85,7 @@ def ece(truth: Ints, probabilities: Floats, *, bins: int = BINS) -> float:
 def confusion(truth: Ints, probabilities: Floats) -> Ints:
     """Counts of rows, shape (genres, genres): true genre down, predicted genre across."""
     n = probabilities.shape[1]
-    cells = np.asarray(truth) * n + predicted(probabilities)
-    return np.bincount(cells, minlength=n * n).reshape(n, n).astype(np.int64)
+    return np.bincount(truth * n + predicted(probabilities), minlength=n * n).reshape(n, n).astype(np.int64)
 
 
 def per_genre(counts: Ints) -> list[dict[str, Any]]:
@@ -104,30 +98,15 @@ def per_genre(counts: Ints) -> list[dict[str, Any]]:
         One dict per genre; the three scores are None where the genre has no rows. A genre with rows that is
         never predicted has precision and F1 of 0.
     """
-    scores: list[dict[str, Any]] = []
-    for hits, rows, guesses in zip(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0), strict=True):
-        measured = rows > 0
-        scores.append(
-            {
-                "precision": float(hits / max(guesses, 1)) if measured else None,
-                "recall": float(hits / rows) if measured else None,
-                "f1": float(2 * hits / (rows + guesses)) if measured else None,
-                "n": int(rows),
-            }
-        )
-    return scores
-
-
-def balanced_accuracy(counts: Ints) -> float:
-    """Mean recall over the genres that have rows, from confusion counts."""
-    return float(np.mean([g["recall"] for g in per_genre(counts) if g["n"]]))
-
-
-def macro_f1(counts: Ints) -> tuple[float, tuple[int, ...]]:
-    """Mean F1 over the genres that have rows, from confusion counts, and the indices of those genres."""
-    scores = per_genre(counts)
-    measured = tuple(i for i, g in enumerate(scores) if g["n"])
-    return float(np.mean([scores[i]["f1"] for i in measured])), measured
+    return [
+        {
+            "precision": float(hits / max(guesses, 1)) if rows else None,
+            "recall": float(hits / rows) if rows else None,
+            "f1": float(2 * hits / (rows + guesses)) if rows else None,
+            "n": int(rows),
+        }
+        for hits, rows, guesses in zip(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0), strict=True)
+    ]
 
 
 def chance(n_genres: int) -> float:
@@ -140,7 +119,7 @@ def majority(training: Ints, truth: Ints) -> tuple[float, int]:
 
     Args:
         training: genre indices of the training tracks, shape (m,).
-        truth: genre indices of the scored part, shape (n,).
+        truth: genre indices of the test tracks, shape (n,).
     """
     genre = int(np.bincount(training).argmax())
     return float(np.mean(np.asarray(truth) == genre)), genre
@@ -245,27 +224,24 @@ def score(
     probabilities = np.asarray(probabilities, dtype=np.float64)
     _verify(truth, probabilities, genres)
     counts = confusion(truth, probabilities)
-    low, high = share_interval(predicted(probabilities) == truth, groups)
-    macro, measured = macro_f1(counts)
+    of_genre = dict(zip(genres, per_genre(counts), strict=True))
+    measured = [g for g, row in of_genre.items() if row["n"]]
     n_groups = int(group_index(groups, len(truth)).max()) + 1
     return {
-        "n": len(truth),
-        "accuracy": accuracy(truth, probabilities),
-        "accuracy_low": low,
-        "accuracy_high": high,
+        **(accuracy_of(truth, probabilities, groups) or {}),
         "interval_over": group_name if 1 < n_groups < len(truth) else "tracks",
         "n_groups": n_groups,
-        "balanced_accuracy": balanced_accuracy(counts),
-        "macro_f1": macro,
-        "macro_over": [genres[i] for i in measured],
-        "not_measured": [g for i, g in enumerate(genres) if i not in measured],
+        "balanced_accuracy": float(np.mean([of_genre[g]["recall"] for g in measured])),
+        "macro_f1": float(np.mean([of_genre[g]["f1"] for g in measured])),
+        "macro_over": measured,
+        "not_measured": [g for g in genres if g not in measured],
         "top3": top_k(truth, probabilities, k=3),
         "log_loss": log_loss(truth, probabilities),
         "brier": brier(truth, probabilities),
         "ece": ece(truth, probabilities),
         "reliability": reliability(truth, probabilities),
         "genres": list(genres),
-        "per_genre": dict(zip(genres, per_genre(counts), strict=True)),
+        "per_genre": of_genre,
         "confusion": counts.tolist(),
     }
 
@@ -273,11 +249,11 @@ def score(
 def _verify(truth: Ints, probabilities: Floats, genres: Sequence[str]) -> None:
     if len(truth) == 0 or probabilities.shape != (len(truth), len(genres)):
         raise ModelError(
-            f"cannot score: {len(truth)} rows and {len(genres)} genres against probabilities "
-            f"of shape {probabilities.shape}"
+            f"cannot score {pluralize(len(truth), 'row')} of {pluralize(len(genres), 'genre')}: "
+            f"the probabilities have shape {probabilities.shape}"
         )
     if not np.isfinite(probabilities).all() or (probabilities < 0).any():
         bad = int((~np.isfinite(probabilities) | (probabilities < 0)).any(axis=1).sum())
-        raise ModelError(f"the model answered {bad} of {len(truth)} rows with probabilities that are none")
+        raise ModelError(f"the model gave invalid probabilities for {bad:,} of {pluralize(len(truth), 'row')}")
     if np.abs(probabilities.sum(axis=1) - 1).max() > 1e-3:
         raise ModelError("the model's probabilities do not add up to 1")
