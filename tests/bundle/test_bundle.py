@@ -1,4 +1,4 @@
-"""A bundle says everything that is needed to use it, and what is wrong with it when something is."""
+"""A bundle contains everything that is needed to use it; errors say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def network(
 
 
 def write(folder: Path, **changes: Any) -> Path:
-    said: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "onnx": network(),
         "name": "svm",
         "genres": GENRES,
@@ -93,7 +93,7 @@ def write(folder: Path, **changes: Any) -> Path:
         "licence": None,
         "readme": "# A card\n",
     }
-    write_bundle(folder, **(said | changes))
+    write_bundle(folder, **(arguments | changes))
     return folder
 
 
@@ -108,13 +108,13 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-# --- what it gives ---
+# --- written and loaded ---
 
 
 def test_calibration_evidence_is_stored_and_loaded(tmp_path: Path) -> None:
     folder = write(tmp_path / "bundle", calibration=EVIDENCE, temperature=1.3)
     assert load_bundle(folder).calibration == EVIDENCE
-    assert '"true": [ 900, 400, 400, 0, 12, 300 ],' in (folder / "bundle.json").read_text(), "not a line a number"
+    assert '"true": [ 900, 400, 400, 0, 12, 300 ],' in (folder / "bundle.json").read_text(), "one line for each number"
     replace_card(folder, "# Another card\n")
     assert load_bundle(folder).calibration == EVIDENCE
     assert load_bundle(write(tmp_path / "without")).calibration is None
@@ -130,7 +130,7 @@ def test_gate_is_stored_only_where_it_is_off(tmp_path: Path) -> None:
 
 
 def test_own_names_are_stored_only_where_they_are(tmp_path: Path) -> None:
-    """So that a bundle that says nothing of them, as older ones, stays the same to the byte."""
+    """Bundles without them, as older ones are, stay the same to the byte."""
     theirs, ours = write(tmp_path / "theirs"), write(tmp_path / "ours", own_names=True)
     assert (load_bundle(theirs).own_names, load_bundle(ours).own_names) == (False, True)
     stored = [json.loads((folder / "bundle.json").read_text()) for folder in (theirs, ours)]
@@ -147,7 +147,7 @@ def test_optional_keys_must_be_true_or_false(tmp_path: Path, key: str, value: An
         load_bundle(tmp_path / "b")
 
 
-def test_bundle_is_loaded_as_it_was_written(tmp_path: Path) -> None:
+def test_bundle_round_trip_keeps_every_field(tmp_path: Path) -> None:
     bundle = load_bundle(write(tmp_path / "svm" / "bundle", licence="CC BY", temperature=1.5))
     assert (bundle.name, bundle.genres, bundle.view, bundle.clips) == ("svm", GENRES, VIEW, ClipSettings())
     assert (bundle.temperature, bundle.metrics, bundle.dataset) == (1.5, {"accuracy": 0.5}, "gtzan")
@@ -183,7 +183,7 @@ def test_writing_replaces_nothing_but_a_bundle(tmp_path: Path, names: list[str])
     (tmp_path / "mine").mkdir()
     for name in names:
         (tmp_path / "mine" / name).write_text("mine")
-    with pytest.raises(BundleError, match="mine: is there, and is not a bundle or not only that"):
+    with pytest.raises(BundleError, match="mine exists and is not a bundle, or contains other files"):
         write(tmp_path / "mine")
     assert {p.name: p.read_text() for p in (tmp_path / "mine").iterdir()} == dict.fromkeys(names, "mine")
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
@@ -219,17 +219,17 @@ def test_temperature_divides_the_logarithm(tmp_path: Path) -> None:
 
 
 def test_threads_share_a_bundle(tmp_path: Path) -> None:
-    """Sixteen at once, each with windows of its own, more than go through the network together."""
+    """Sixteen threads, each with more windows than go through the network together."""
     bundle = load_bundle(write(tmp_path / "bundle", temperature=2.0))
     xs = np.random.default_rng(1).standard_normal((16, BATCH_SIZE + 8, 16)).astype(np.float32)
     alone, together = [bundle.probabilities(x) for x in xs], Barrier(len(xs))
 
-    def ask(x: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+    def classify(x: NDArray[np.float32]) -> list[NDArray[np.float64]]:
         together.wait()
         return [bundle.probabilities(x) for _ in range(20)]
 
     with ThreadPoolExecutor(len(xs)) as pool:
-        for expected, answers in zip(alone, pool.map(ask, xs), strict=True):
+        for expected, answers in zip(alone, pool.map(classify, xs), strict=True):
             for p in answers:
                 np.testing.assert_array_equal(p, expected)
 
@@ -245,32 +245,32 @@ def test_every_view_is_stored_and_loaded(tmp_path: Path, view: View) -> None:
     np.testing.assert_allclose(bundle.probabilities(np.zeros((2, *view.shape), view.dtype)), 1 / 3, atol=1e-6)
 
 
-# --- what it refuses ---
+# --- refused ---
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"nowhere: no such folder; .*`genrelab learn`.*`genrelab train` .*bundle"):
         load_bundle(tmp_path / "nowhere")
 
 
 def test_file_in_place_of_a_bundle_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").write_bytes(b"x")
-    with pytest.raises(BundleError, match="is a file, and a bundle is a folder"):
+    with pytest.raises(BundleError, match="is a file; a bundle is a folder"):
         load_bundle(tmp_path / "song.mp3")
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "model.onnx", "README.md"])
-def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
     (write(tmp_path / "bundle") / name).unlink()
-    with pytest.raises(BundleError, match=f"{name}: is missing"):
+    with pytest.raises(BundleError, match=f"{name} is missing"):
         load_bundle(tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "README.md"])
-def test_a_changed_file_is_named(tmp_path: Path, name: str) -> None:
+def test_changed_file_is_named(tmp_path: Path, name: str) -> None:
     file = write(tmp_path / "bundle") / name
     file.write_bytes(file.read_bytes() + b" ")
-    with pytest.raises(BundleError, match=f"{name}: changed"):
+    with pytest.raises(BundleError, match=f"{name} was changed"):
         load_bundle(tmp_path / "bundle")
 
 
@@ -282,9 +282,11 @@ def test_bundle_json_that_is_not_an_object_is_refused(tmp_path: Path, text: str)
 
 
 @pytest.mark.parametrize("version", [2, 0, "1", True, None])
-def test_an_unknown_version_is_named(tmp_path: Path, version: Any) -> None:
+def test_unknown_version_is_named(tmp_path: Path, version: Any) -> None:
     edit(write(tmp_path / "bundle"), lambda about: about.update(format_version=version))
-    with pytest.raises(BundleError, match=f"format_version is {version!r}, this genrelab knows 1"):
+    with pytest.raises(
+        BundleError, match=f"format_version must be 1: use the version of genrelab that wrote it. Received: {version!r}"
+    ):
         load_bundle(tmp_path / "bundle")
 
 
@@ -316,7 +318,7 @@ def test_odd_values_in_bundle_json_are_loaded_or_refused(tmp_path: Path, key: st
 @pytest.mark.parametrize("value", [*ODD, {**EVIDENCE.to_json(), "fitted_on": "a\nb"}, {**EVIDENCE.to_json(), "n": 1}])
 def test_invalid_calibration_is_refused(tmp_path: Path, value: Any) -> None:
     edit(write(tmp_path / "bundle"), lambda about: about.update(calibration=value))
-    with pytest.raises(BundleError, match=r"bundle\.json: (calibration: |not JSON: \S+ is no number)") as e:
+    with pytest.raises(BundleError, match=r"bundle\.json: (calibration: |not valid JSON: \S+ is not a finite)") as e:
         load_bundle(tmp_path / "bundle")
     assert str(e.value).isprintable()
 
@@ -356,27 +358,27 @@ def test_every_setting_of_view_and_clips_is_validated(tmp_path: Path, settings: 
 def test_excessive_settings_are_refused_before_anything_is_computed(
     tmp_path: Path, settings: str, number: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And before anything is computed with them: `"1" * sr` is a text of `sr` letters."""
+    """Computing with them could fill the memory: `"1" * sr` is a text of `sr` letters."""
     view = LogMelView()
     weights = np.zeros((int(np.prod(view.shape)), 3), np.float32)
     folder = write(tmp_path / "bundle", view=view, onnx=network(weights, shape=("n", *view.shape)))
     edit(folder, lambda about: about[settings].update({number: value}))
     if settings == "view":
         monkeypatch.setattr(LogMelView, "shape", property(lambda _: pytest.fail("computed")))
-    with pytest.raises(BundleError, match=rf"bundle\.json: (LogMelView|ClipSettings): {number} cannot be"):
+    with pytest.raises(BundleError, match=rf"bundle\.json: (view|clips): {number} (cannot|must) be"):
         load_bundle(folder)
 
 
 @pytest.mark.parametrize("depth", [25, 200, 900, 950, 970, 985, 990, 995, 1_000, 3_000])
 @pytest.mark.parametrize("within", [(), ("view", "sr"), ("view", "shape"), ("clips", "clip_s"), ("metrics", "x")])
 def test_too_deeply_nested_json_is_refused(tmp_path: Path, within: tuple[str, ...], depth: int) -> None:
-    """Deeper than the interpreter's stack, or nearly: whatever looks at it would fail."""
+    """Deeper than the interpreter's stack, or nearly: code that recurses would fail."""
     folder = write(tmp_path / "bundle")
     for opened, closed in (("[", "]"), ('{"a":', "}")):
         edit(folder, lambda about: (about[within[0]] if within else about).update({within[-1] if within else "x": "@"}))
         text = (folder / "bundle.json").read_text().replace('"@"', depth * opened + "1" + depth * closed)
         (folder / "bundle.json").write_text(text)
-        with pytest.raises(BundleError, match=r"bundle\.json: (lists and objects lie|not JSON)") as e:
+        with pytest.raises(BundleError, match=r"bundle\.json: (lists and objects are nested|not valid JSON)") as e:
             load_bundle(folder)
         assert len(str(e.value)) < 1_000
         write(folder)
@@ -433,7 +435,7 @@ def _keys(place: Any) -> list[Any]:
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "\ud800", "x" * 1_001, "\x00"])
 @pytest.mark.parametrize("key", ["name", "dataset", "split", "licence", "created_by", "genres"])
 def test_unprintable_names_are_refused(tmp_path: Path, key: str, text: str) -> None:
-    """Not what rewrites a terminal, and not what cannot be encoded."""
+    """Control characters could rewrite a terminal; lone surrogates cannot be encoded."""
     value: Any = ["Blues", "Folk", text] if key == "genres" else text
     edit(write(tmp_path / "bundle"), lambda about: about.update({key: sorted(value) if key == "genres" else value}))
     with pytest.raises(BundleError, match=rf"bundle\.json: {key} cannot be") as e:
@@ -468,20 +470,20 @@ def test_settings_that_would_fill_the_memory_are_refused(tmp_path: Path, where: 
 
 @pytest.mark.parametrize("name", ["bundle.json", "model.onnx", "README.md"])
 def test_pipe_device_or_huge_file_in_a_bundle_is_refused(tmp_path: Path, name: str) -> None:
-    """A pipe would block for ever, a device never end."""
+    """Reading a pipe would block, and reading a device would never end."""
     file = write(tmp_path / "bundle") / name
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(BundleError, match=rf"{name}: is not a regular file"):
+    with pytest.raises(BundleError, match=rf"{name} is not a regular file"):
         load_bundle(tmp_path / "bundle")
     file.unlink()
     file.symlink_to("/dev/zero")
-    with pytest.raises(BundleError, match=rf"{name}: is not a regular file"):
+    with pytest.raises(BundleError, match=rf"{name} is not a regular file"):
         load_bundle(tmp_path / "bundle")
     file.unlink()
     with file.open("wb") as hole:
-        hole.truncate(1 << 41)  # two terabytes that take no place
-    with pytest.raises(BundleError, match=rf"{name}: is larger than"):
+        hole.truncate(1 << 41)  # two terabytes, none of them on the disk
+    with pytest.raises(BundleError, match=rf"{name} is larger than"):
         load_bundle(tmp_path / "bundle")
 
 
@@ -494,59 +496,57 @@ def test_genres_must_be_sorted_and_different(tmp_path: Path, genres: list[str]) 
 
 def test_genres_must_match_the_networks_output(tmp_path: Path) -> None:
     edit(write(tmp_path / "bundle"), lambda about: about.update(genres=["Blues", "Folk", "Jazz", "Rock"]))
-    with pytest.raises(BundleError, match=r"model\.onnx: the model answers \(2, 3\) to 2 windows of 4 genres"):
+    with pytest.raises(BundleError, match=r"model\.onnx: the model returns an array of shape \(2, 3\), not \(2, 4\)"):
         load_bundle(tmp_path / "bundle")
 
 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (b"", "not a usable network"),
-        (b"garbage", "not a usable network"),
-        (network()[:-40], "not a usable network"),
-        (network(domain="of.mine"), "not a usable network: .*of.mine"),
+        (b"", "unusable network"),
+        (b"garbage", "unusable network"),
+        (network()[:-40], "unusable network"),
+        (network(domain="of.mine"), "unusable network: .*of.mine"),
         (network(output="scores"), "must have one output, 'probabilities'"),
-        (network(outputs=("x",)), "must have one output, 'probabilities', and has 2"),
-        (network(shape=("n", 4, 4)), "reads .* the view samples gives"),
-        (network(shape=("n", "m")), "reads .* the view samples gives"),
-        (network(shape=(1, 16)), "reads .* the view samples gives"),
-        (network(elsewhere="weights.bin"), "names other files"),
-        (network(elsewhere="/etc/passwd"), "names other files"),
+        (network(outputs=("x",)), "must have one output, 'probabilities'. Received: 2"),
+        (network(shape=("n", 4, 4)), "its input is .*, but the view samples needs"),
+        (network(shape=("n", "m")), "its input is .*, but the view samples needs"),
+        (network(shape=(1, 16)), "its input is .*, but the view samples needs"),
+        (network(elsewhere="weights.bin"), "refers to other files"),
+        (network(elsewhere="/etc/passwd"), "refers to other files"),
     ],
 )
-def test_a_network_that_cannot_be_used_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: bytes, words: str
-) -> None:
+def test_unusable_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: bytes, words: str) -> None:
     (tmp_path / "weights.bin").write_bytes(WEIGHTS.tobytes())
-    monkeypatch.chdir(tmp_path)  # where onnxruntime would look for them
+    monkeypatch.chdir(tmp_path)  # where onnxruntime would search for them
     with pytest.raises(BundleError, match=words) as e:
         load_bundle(write(tmp_path / "bundle", onnx=model))
     assert "\n" not in str(e.value)
 
 
 def test_network_memory_is_measured_for_a_full_batch_of_windows(tmp_path: Path) -> None:
-    """One window takes 64 MiB, all that are shown together two GiB."""
+    """One window needs 64 MiB, a batch two GiB."""
     proto = onnx.load_model_from_string(network())
     proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 1 << 20]), "times"))
     added = [
         helper.make_node("Tile", ["flat", "times"], ["wide"]),
-        helper.make_node("ReduceMax", ["wide"], ["most"], axes=[1]),
-        helper.make_node("Add", ["logits", "most"], ["sum"]),
+        helper.make_node("ReduceMax", ["wide"], ["largest"], axes=[1]),
+        helper.make_node("Add", ["logits", "largest"], ["sum"]),
     ]
     last = proto.graph.node.pop()
     last.input[0] = "sum"
     proto.graph.node.extend([*added, last])
-    with pytest.raises(BundleError, match="Tile: would put more than"):
+    with pytest.raises(BundleError, match="Tile: needs memory for more than"):
         load_bundle(write(tmp_path / "bundle", onnx=proto.SerializeToString()))
 
 
 def test_outputs_that_are_not_probabilities_are_refused(tmp_path: Path) -> None:
     x = np.ones((2, 16), np.float32)
-    with pytest.raises(BundleError, match="no probabilities"):
+    with pytest.raises(BundleError, match="not probabilities"):
         load_bundle(write(tmp_path / "bundle", onnx=network(last="Exp"))).probabilities(x)
-    with pytest.raises(BundleError, match="no probabilities"):  # their sum is 1
+    with pytest.raises(BundleError, match="not probabilities"):  # their sum is 1
         load_bundle(write(tmp_path / "bundle", onnx=network(SUM_OF_ONE, last="Identity"))).probabilities(x)
-    with pytest.raises(BundleError, match="no probabilities"):
+    with pytest.raises(BundleError, match="not probabilities"):
         load_bundle(write(tmp_path / "bundle")).probabilities(x * np.float32("nan"))
 
 
@@ -555,7 +555,7 @@ def test_windows_of_another_shape_are_refused(tmp_path: Path) -> None:
         load_bundle(write(tmp_path / "bundle")).probabilities(np.zeros((2, 15), np.float32))
 
 
-def test_a_bundle_cannot_be_changed(tmp_path: Path) -> None:
+def test_bundle_is_immutable(tmp_path: Path) -> None:
     bundle = load_bundle(write(tmp_path / "bundle"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         bundle.name = "other"  # type: ignore[misc]
@@ -574,7 +574,7 @@ def test_replacing_the_card_leaves_the_model_unchanged(tmp_path: Path) -> None:
 
 
 def test_card_of_a_modified_bundle_is_not_replaced(tmp_path: Path) -> None:
-    (write(tmp_path / "b") / "README.md").write_text("# Somebody was here\n")
-    with pytest.raises(BundleError, match=r"README\.md: changed since"):
+    (write(tmp_path / "b") / "README.md").write_text("# Changed\n")
+    with pytest.raises(BundleError, match=r"README\.md was changed after"):
         replace_card(tmp_path / "b", "# Another card\n")
-    assert (tmp_path / "b" / "README.md").read_text() == "# Somebody was here\n"
+    assert (tmp_path / "b" / "README.md").read_text() == "# Changed\n"

@@ -1,4 +1,4 @@
-"""A damaged or hostile network is refused or answers; it never ends the process, hangs, or fills the memory."""
+"""A damaged or hostile network is refused or runs; it never ends the process, hangs or fills the memory."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 CLASSICAL = ("gaussian_nb", "knn", "logistic_regression", "majority", "mlp", "svm")
 EACH = 120
 PEAK_MB = 2_500
-"""As much as the guard lets pass, were all of it float64, and Python with its packages."""
+"""Python with its packages, and the memory that the guard allows, all in float64."""
 
 
 def convolutional() -> bytes:
-    """As Keras' networks are: transposed, convolved, normalised, pooled, with sizes computed from sizes."""
+    """Like Keras' networks: transposed, convolved, normalised, pooled, with shapes computed from shapes."""
     rng = np.random.default_rng(0)
     floats = {"k": (4, 1, 3, 3), "k2": (4, 1, 3, 3), "w": (4, 3)}
     constants = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in floats.items()}
@@ -93,22 +93,22 @@ def test_damaged_networks_are_refused_or_work(tmp_path: Path) -> None:
     for folder in tmp_path.iterdir():
         load_bundle(folder)
     words = [sys.executable, "-m", "tests.support.fuzzing", str(tmp_path), "1", str(EACH)]
-    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each takes address space
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each needs address space
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | one_thread, cwd=PROJECT)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, f"{lines[-1]}: exit {done.returncode}: {done.stderr[-500:]}"
     ends = Counter(line.split(maxsplit=2)[2].rsplit(maxsplit=1)[0] for line in lines)
     assert ends.keys() == {"works", "refused"}, ends
     assert sum(ends.values()) == EACH * (len(CLASSICAL) + 1)
-    assert ends["refused"] > EACH and ends["works"] > EACH, "the damage is neither nothing nor everything"
+    assert ends["refused"] > EACH and ends["works"] > EACH, "both results occur often"
     assert max(int(line.split()[-1]) for line in lines) < PEAK_MB
 
 
 N_LARGE, LARGE = 40, 1 << 23
 
 
-def looked_at_late() -> bytes:
-    """Large arrays, one after the other in the file, of each of which a little is read last."""
+def read_late() -> bytes:
+    """Large arrays, one after the other in the file; a little of each is read at the end."""
     constants = {"w": np.zeros((6, 3), np.float32), "size": np.array([LARGE]), "one": np.array([1])}
     constants |= {"zero": np.array([0]), "nothing": np.float32(0)}
     nodes = [
@@ -145,8 +145,8 @@ def looked_at_late() -> bytes:
 
 
 def test_peak_memory_stays_within_the_measured_estimate(tmp_path: Path) -> None:
-    """onnxruntime's own order goes from the end backwards, and would keep all the large arrays: 1.3 GB."""
-    write(tmp_path / "bundle", looked_at_late(), TableView(columns=tuple("abcdef")), 3)
+    """onnxruntime's default order starts from the end and would keep all the large arrays: 1.3 GB."""
+    write(tmp_path / "bundle", read_late(), TableView(columns=tuple("abcdef")), 3)
     words = "import sys; from tests.support import fuzzing; from genrelab.bundle.bundle import load_bundle; "
     words += "load_bundle(sys.argv[1]); print(fuzzing.peak_mb())"
     command = [sys.executable, "-c", words, str(tmp_path / "bundle")]

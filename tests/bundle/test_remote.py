@@ -64,7 +64,7 @@ def far(request: pytest.FixtureRequest, bundle: Path, tmp_path: Path) -> Iterato
         ("", False), ("a b://c", False), (Path("s3://bucket"), False),
     ],
 )  # fmt: skip
-def test_addresses_are_told_from_paths(name: str | Path, is_one: bool) -> None:
+def test_addresses_and_paths_are_distinguished(name: str | Path, is_one: bool) -> None:
     assert is_address(name) is is_one
 
 
@@ -76,7 +76,7 @@ def test_a_bundle_at_an_address_is_the_one_that_was_written(far: str, bundle: Pa
     assert {p.name for p in found.path.iterdir()} == {MANIFEST_FILE, MODEL_FILE, CARD_FILE}
 
 
-def test_a_bundle_is_fetched_once_in_a_process(bundle: Path, tmp_path: Path) -> None:
+def test_bundle_is_downloaded_once_in_a_process(bundle: Path, tmp_path: Path) -> None:
     for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
         fsspec.filesystem("farstore").pipe(f"farstore://once/{file}", (bundle / file).read_bytes())
     FarStore.read.clear()
@@ -85,7 +85,7 @@ def test_a_bundle_is_fetched_once_in_a_process(bundle: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("lost", [MANIFEST_FILE, MODEL_FILE, None])
-def test_a_copy_that_was_cleaned_away_is_fetched_again(far: str, bundle: Path, lost: str | None) -> None:
+def test_deleted_copy_is_downloaded_again(far: str, bundle: Path, lost: str | None) -> None:
     address = f"{far}/svm"
     copy = fetch_bundle(address)
     if lost is None:
@@ -101,37 +101,37 @@ def test_an_address_of_this_disk_is_not_copied(bundle: Path) -> None:
     assert fetch_bundle(str(bundle)) == bundle
 
 
-def test_what_is_wrong_is_said_of_the_address(far: str, bundle: Path) -> None:
+def test_errors_name_the_address(far: str, bundle: Path) -> None:
     fs = fsspec.filesystem(far.partition(":")[0])
-    with pytest.raises(BundleError, match=r"my run: is a RUN: name one of its models \(svm\)"):
+    with pytest.raises(BundleError, match=r"my run is the folder of a run: add the name of a model \(svm\)"):
         load_bundle_at(far)
-    with pytest.raises(BundleError, match="nowhere: no bundle there; `genrelab learn`"):
+    with pytest.raises(BundleError, match="nowhere has no bundle; `genrelab learn`"):
         load_bundle_at(f"{far}/nowhere")
     changed = f"{far}/changed"
     for file in (MANIFEST_FILE, MODEL_FILE, CARD_FILE):
         fs.pipe(f"{changed}/{file}", (bundle / file).read_bytes() + (b" " if file == MODEL_FILE else b""))
     with pytest.raises(
-        BundleError, match=r"my run/changed/model\.onnx: changed since the bundle was written"
+        BundleError, match=r"my run/changed/model\.onnx was changed after the bundle was written"
     ) as caught:
         load_bundle_at(changed)
     assert "genrelab-bundle-" not in str(caught.value)
     fs.copy(f"{far}/svm/bundle/{MANIFEST_FILE}", f"{far}/half/{MANIFEST_FILE}")
-    with pytest.raises(BundleError, match="my run/half: cannot be fetched"):
+    with pytest.raises(BundleError, match="my run/half cannot be downloaded"):
         load_bundle_at(f"{far}/half")
 
 
-def test_a_file_beyond_all_bounds_is_not_fetched(far: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_file_is_not_downloaded(far: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genrelab.bundle.remote.MAX_BYTES", {MANIFEST_FILE: 1 << 20, MODEL_FILE: 10, CARD_FILE: 10})
-    with pytest.raises(BundleError, match=r"svm/bundle/model\.onnx: is larger than 10 bytes"):
+    with pytest.raises(BundleError, match=r"svm/bundle/model\.onnx is larger than 10 bytes"):
         fetch_bundle(f"{far}/svm/bundle")
 
 
-def test_an_address_of_an_unknown_kind_says_what_to_do() -> None:
-    with pytest.raises(SettingsError, match="nosuchstore://x: no folder behind this address"):
+def test_error_for_an_unknown_kind_of_address_says_what_to_do() -> None:
+    with pytest.raises(SettingsError, match="nosuchstore://x: this kind of address cannot be used here"):
         load_bundle_at("nosuchstore://x")
 
 
-def test_a_local_folder_that_is_gone_is_said_as_before(tmp_path: Path, bundle: Path) -> None:
+def test_missing_local_folder_has_the_usual_error(tmp_path: Path, bundle: Path) -> None:
     shutil.rmtree(bundle)
     with pytest.raises(BundleError, match="bundle: no such folder"):
         load_bundle_at(bundle)

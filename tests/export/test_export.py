@@ -65,8 +65,10 @@ def test_waveform_onnx_settings_describe_its_input(tmp_path: Path) -> None:
     assert settings["genres"] == list(GENRES) and settings["pooling"] == "mean"
     assert settings["view"]["n_fft"] == 256 and settings["clips"]["clip_s"] == 30
     card = (folder / "README.md").read_text()
-    assert card.startswith("# svm\n\nA card.\n") and card.count("## How it is fed") == 1 and "As a bundle" not in card
-    assert "at 8,000 Hz" in card and "A track of up to 31.5 s is one clip" in card
+    assert (
+        card.startswith("# svm\n\nA card.\n") and card.count("## Input and output") == 1 and "As a bundle" not in card
+    )
+    assert "full scale 1, 8,000 Hz" in card and "A track of up to 31.5 s is one clip" in card
 
 
 def test_onnx_settings_describe_input_and_output(tmp_path: Path) -> None:
@@ -78,10 +80,10 @@ def test_onnx_settings_describe_input_and_output(tmp_path: Path) -> None:
 
 def test_bundle_outside_a_run_needs_out(tmp_path: Path) -> None:
     bundle_of(tmp_path / "got", SamplesView(sr=8_000, n_samples=400))
-    with pytest.raises(SettingsError, match="lies in no RUN: say where the export goes with --out"):
+    with pytest.raises(SettingsError, match="is not in the folder of a run: give a folder for the export with --out"):
         export(tmp_path / "got", "onnx")
     assert export(tmp_path / "got", "waveform-onnx", tmp_path / "out") == tmp_path / "out"
-    with pytest.raises(ModelError, match=r"there is no model\.keras"):
+    with pytest.raises(ModelError, match=r"need the model\.keras of a neural network"):
         export(tmp_path / "got", "litert", tmp_path / "other")
 
 
@@ -101,12 +103,12 @@ def test_a_table_of_features_is_exported_as_a_bundle(tmp_path: Path) -> None:
 def test_a_bundle_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
     model = model_of(tmp_path)
     before = (model / "bundle" / "bundle.json").read_bytes()
-    with pytest.raises(SettingsError, match="bundle is there and is no export of genrelab"):
+    with pytest.raises(SettingsError, match="bundle exists and is not an export of genrelab"):
         export(model, "waveform-onnx", model / "bundle", overwrite=overwrite)
     assert (model / "bundle" / "bundle.json").read_bytes() == before
 
 
-def test_litert_s_own_interpreter_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_litert_interpreter_is_used_if_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     own = SimpleNamespace(Interpreter=object())
     monkeypatch.setitem(sys.modules, "ai_edge_litert", SimpleNamespace(interpreter=own))
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", own)
@@ -116,7 +118,7 @@ def test_litert_s_own_interpreter_is_used_where_it_is_installed(monkeypatch: pyt
 @pytest.mark.parametrize("form", ["litert", "saved-model"])
 def test_model_without_a_keras_network_is_refused(tmp_path: Path, form: str) -> None:
     model = model_of(tmp_path, StatisticsView())
-    with pytest.raises(ModelError, match=rf"svm: no {form}: .* no model\.keras, .* use --format onnx"):
+    with pytest.raises(ModelError, match=rf"svm cannot be exported as {form}: .* model\.keras .* use --format onnx"):
         export(model, form)
     assert not (model / "export").exists()
 
@@ -124,24 +126,26 @@ def test_model_without_a_keras_network_is_refused(tmp_path: Path, form: str) -> 
 def test_unusable_model_address_or_format_is_refused(tmp_path: Path) -> None:
     model = model_of(tmp_path / "run")
     model_of(tmp_path / "run", name="knn")
-    with pytest.raises(SettingsError, match=r"is a RUN: name one of its models \(knn, svm\)"):
+    with pytest.raises(BundleError, match=r"run is not a bundle: did you mean .*run/knn/bundle\?"):
         export(tmp_path / "run", "onnx")
     with pytest.raises(BundleError, match="no such folder"):
         export(tmp_path / "run" / "mlp", "onnx")
-    with pytest.raises(SettingsError, match="unknown 'tflite': known are onnx, litert, saved-model, waveform-onnx"):
+    with pytest.raises(
+        SettingsError, match="unknown --format 'tflite': use one of onnx, litert, saved-model, waveform-onnx"
+    ):
         export(model, "tflite")
     with pytest.raises(
-        SettingsError, match=r"memory://run/svm is not on this disk: say where the export goes with --out"
+        SettingsError, match=r"memory://run/svm is not on this disk: give a folder for the export with --out"
     ):
         export("memory://run/svm", "onnx")
-    with pytest.raises(BundleError, match=r"memory://run/nowhere: no bundle there"):
+    with pytest.raises(BundleError, match=r"memory://run/nowhere has no bundle"):
         export("memory://run/nowhere", "onnx", tmp_path / "out")
     (model / "metrics.json").unlink()
-    with pytest.raises(ModelError, match="is unfinished: go on with"):
+    with pytest.raises(ModelError, match="is unfinished: finish it with `genrelab train --resume`"):
         export(model, "onnx")
 
 
-def test_format_with_different_answers_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_format_with_different_probabilities_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Converters fail in silence, too: LiteRT's has lost all weights of a network and said nothing."""
     model = model_of(tmp_path, MEL)
     export(model, "waveform-onnx")
@@ -150,11 +154,13 @@ def test_format_with_different_answers_is_not_written(tmp_path: Path, monkeypatc
     right = formats.FORMATS["waveform-onnx"]
     broken = replace(right, write=lambda trained, folder: right.write(other, folder))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", broken)
-    with pytest.raises(ModelError, match=r"as waveform-onnx it is off by .* from its bundle"):
+    with pytest.raises(
+        ModelError, match=r"the waveform-onnx export differ from those of the bundle by .*nothing was written"
+    ):
         export(model, "waveform-onnx")
     silent = replace(right, load=lambda folder: lambda heard: np.full((1, 4), np.nan))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", silent)
-    with pytest.raises(ModelError, match="off by nan"):
+    with pytest.raises(ModelError, match="by nan"):
         export(model, "waveform-onnx")
     assert (model / "export" / "waveform-onnx" / "model.onnx").read_bytes() == before
     assert [p.name for p in (model / "export").iterdir()] == ["waveform-onnx"]
@@ -167,7 +173,9 @@ def test_format_that_swaps_its_windows_is_not_written(
     right = formats.FORMATS[form]
     mixed = replace(right, load=lambda folder: lambda heard: right.load(folder)(heard)[::-1])
     monkeypatch.setitem(formats.FORMATS, form, mixed)
-    with pytest.raises(ModelError, match=rf"as {form} it is off by .* from its bundle"):
+    with pytest.raises(
+        ModelError, match=rf"the {form} export differ from those of the bundle by .*nothing was written"
+    ):
         export(model_of(tmp_path, MEL), form)
 
 
@@ -214,7 +222,7 @@ def test_the_command_prints_the_folder_or_its_settings(tmp_path: Path) -> None:
     said = json.loads(out)
     assert status == 0 and said["path"] == str(tmp_path / "w") and said["format"] == "waveform-onnx"
     status, out, err = call("export", model, "--format", "litert")
-    assert (status, out) == (1, "") and err.startswith("Error: svm: no litert: ")
+    assert (status, out) == (1, "") and err.startswith("Error: svm cannot be exported as litert: ")
 
 
 @pytest.mark.parametrize(

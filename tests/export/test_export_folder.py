@@ -1,4 +1,4 @@
-"""Only an earlier export is ever replaced, and a kill costs neither the old one nor the new one."""
+"""Only an earlier export is replaced, and a kill loses neither the old export nor the new one."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def test_folder_with_other_files_is_never_replaced(tmp_path: Path, content: str 
     (tmp_path / "out" / "song.mp3").write_text("precious")
     if content is not None:
         (tmp_path / "out" / "settings.json").write_text(content)
-    with pytest.raises(SettingsError, match=r"out is there and is no export of genrelab: choose another --out"):
+    with pytest.raises(SettingsError, match=r"out exists and is not an export of genrelab: choose another --out"):
         write(tmp_path / "out", "one", overwrite=overwrite)
     assert (tmp_path / "out" / "song.mp3").read_text() == "precious"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_file_is_never_replaced(tmp_path: Path) -> None:
+def test_file_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("precious")
-    with pytest.raises(SettingsError, match="is no export"):
+    with pytest.raises(SettingsError, match="is not an export"):
         write(tmp_path / "out", "one", overwrite=True)
     with pytest.raises(SettingsError, match="cannot be written"):
         write(tmp_path / "out" / "below", "one")
@@ -71,7 +71,7 @@ def test_leftover_folder_is_removed_only_if_export_made_it(tmp_path: Path, left:
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_half_removed_export_does_not_come_back(tmp_path: Path) -> None:
+def test_half_removed_export_is_not_restored(tmp_path: Path) -> None:
     write(tmp_path / ".out.old-0123abcd", "one")
     (tmp_path / ".out.old-0123abcd" / ".genrelab-unfinished").touch()
     with pytest.raises(ValueError), replacing(tmp_path / "out", source=Path("/nowhere"), overwrite=False):
@@ -83,7 +83,9 @@ def test_a_half_removed_export_does_not_come_back(tmp_path: Path) -> None:
 def test_other_files_in_an_export_are_removed_only_with_overwrite(tmp_path: Path, name: str) -> None:
     write(tmp_path / "out", "one")
     (tmp_path / "out" / name).write_text("mine")
-    with pytest.raises(SettingsError, match=rf"holds {name}, which export did not write: --overwrite"):
+    with pytest.raises(
+        SettingsError, match=rf"contains {name}, which export did not write: remove it with --overwrite"
+    ):
         write(tmp_path / "out", "two")
     assert (tmp_path / "out" / "model.onnx").read_text() == "one"
     write(tmp_path / "out", "two", overwrite=True)
@@ -93,7 +95,7 @@ def test_other_files_in_an_export_are_removed_only_with_overwrite(tmp_path: Path
 
 def test_source_bundle_is_not_replaced_by_its_export(tmp_path: Path) -> None:
     write(tmp_path / "out", "one")
-    with pytest.raises(SettingsError, match="holds the bundle that is to be exported"):
+    with pytest.raises(SettingsError, match="contains the bundle to be exported"):
         write(tmp_path / "out", "two", overwrite=True, source=tmp_path / "out")
 
 
@@ -155,7 +157,7 @@ def test_kill_at_any_moment_loses_no_export(tmp_path: Path) -> None:
             break
         kills += 1
         with pytest.raises(ValueError), replacing(out, source=Path("/nowhere"), overwrite=False):
-            raise ValueError  # the next export fails; what was there has got its name back all the same
+            raise ValueError  # the next export fails, but the earlier one has its name again
         assert [p.name for p in out.parent.iterdir()] == ["out"] and is_export(out)
         write(out, "three")
         assert [p.name for p in out.parent.iterdir()] == ["out"]

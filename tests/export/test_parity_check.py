@@ -1,4 +1,4 @@
-"""The gate: the same files through every form of a model give the same probabilities."""
+"""All formats of a model give the same probabilities for the same files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from genrelab.core.config import (
     StatisticsView,
     TrainSettings,
 )
-from genrelab.core.errors import DecodeError, ModelError
+from genrelab.core.errors import DecodeError, MissingRequirementError, ModelError
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
@@ -55,7 +55,7 @@ def rows_of(found: parity_check.ParityReport) -> dict[str, parity_check.FormResu
 
 
 @pytest.mark.slow
-def test_all_formats_of_a_keras_network_give_the_same_answers(
+def test_all_formats_of_a_keras_network_give_the_same_probabilities(
     files: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from genrelab.core.tensorflow import load_tensorflow
@@ -88,11 +88,11 @@ def test_all_formats_of_a_keras_network_give_the_same_answers(
     for form in ("litert", "saved-model"):
         made = export(model, form)
         settings = json.loads((made / "settings.json").read_text())
-        assert settings["format"] == form and (made / "README.md").read_text().count("## How it is fed") == 1
+        assert settings["format"] == form and (made / "README.md").read_text().count("## Input and output") == 1
     assert sorted(p.name for p in (model / "export" / "litert").iterdir()) == [
         *("README.md", "model.tflite", "settings.json")
     ]
-    assert capfd.readouterr().err == ""  # TensorFlow's and LiteRT's remarks stay theirs
+    assert capfd.readouterr().err == ""  # no messages of TensorFlow or LiteRT
 
 
 @pytest.fixture(scope="module")
@@ -108,29 +108,32 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "run"
 
 
-def test_all_formats_of_a_classical_model_give_the_same_answers(files: list[Path], run: Path, tmp_path: Path) -> None:
-    """With a temperature, too: that stands in bundle.json, and not in the trained object."""
+def test_all_formats_of_a_classical_model_give_the_same_probabilities(
+    files: list[Path], run: Path, tmp_path: Path
+) -> None:
+    """With a temperature, too, which is in bundle.json, not in the trained object."""
     learned = [run.parent / "music" / genre / "0.wav" for genre in ("ambient", "beat", "choir")]
     shutil.copytree(run, tmp_path / "run")
     _set(tmp_path / "run" / "svm" / "bundle" / "bundle.json", "temperature", 1.7)
     found = check_parity(
         tmp_path / "run" / "svm", [*files, *learned]
-    )  # far from all it learned, it answers songs alike
+    )  # songs, unlike its training tracks, get similar probabilities
     rows = rows_of(found)
     assert found.ok and list(rows) == [TRAINED, "bundle", COMMAND, "litert", "saved-model", "waveform-onnx"]
     for path in (TRAINED, "bundle", COMMAND):
         assert rows[path].ok and rows[path].largest_difference is not None
         assert rows[path].largest_difference < 1e-5
-    assert rows[TRAINED].note == "fitted again from the run's PREPARED: it is not kept"
+    assert rows[TRAINED].note == "not stored, so trained again from the run's prepared tracks"
     for path in ("litert", "saved-model", "waveform-onnx"):
         assert rows[path].ok is None and rows[path].largest_difference is None and "--format onnx" in rows[path].note
 
 
-def test_a_model_on_embeddings_is_asked_for_all_windows_in_every_format(run: Path, tmp_path: Path) -> None:
-    """Twelve clips, more than its bundle takes of a track; by itself it would stop when the answer is clear."""
+def test_model_on_embeddings_uses_all_windows_in_every_format(run: Path, tmp_path: Path) -> None:
+    """Twelve clips, more than its bundle uses of a track; by default it would stop when the result is clear."""
     y = music(22_050, 36.0)
     soundfile.write(tmp_path / "song.wav", y, 22_050)
-    given = parity_check._load_input(find_trained_model(run / "musicnn").bundle, tmp_path / "song.wav")
+    bundle, song = find_trained_model(run / "musicnn").bundle, tmp_path / "song.wav"
+    given = parity_check._load_inputs(bundle, [song], lambda _: None)[0][song]
     assert given.windows.shape == (12, 456) and len(given.clips) == 12
     rows = rows_of(check_parity(run / "musicnn", [tmp_path / "song.wav"]))
     for path in (TRAINED, "bundle", COMMAND, "waveform-onnx"):
@@ -143,11 +146,17 @@ def test_a_model_on_embeddings_is_asked_for_all_windows_in_every_format(run: Pat
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda run: shutil.rmtree(run / "prepared"), "the run's PREPARED is gone: .*holds no preparation"),
-        (lambda run: _set(run / "settings.json", "fingerprint", "0"), "has been prepared anew since"),
-        (lambda run: _set(run / "settings.json", "task", "0"), "other genres, artists or parts than in this run"),
-        (lambda run: _set(run / "settings.json", "novelty", 1), r"cannot be read \(.*novelty"),
-        (lambda run: (run / "run.json").unlink(), "cannot be read"),
+        (lambda run: shutil.rmtree(run / "prepared"), "the prepared tracks of .* are missing or were changed"),
+        (
+            lambda run: _set(run / "prepared" / "dataset.json", "fingerprint", "0"),
+            "are missing or were changed after the run: prepare and train again",
+        ),
+        (
+            lambda run: _set(run / "settings.json", "task", "0"),
+            "genres, artists or splits of its tracks differ from those of .*: train again",
+        ),
+        (lambda run: _set(run / "settings.json", "novelty", 1), "settings.json or run.json is damaged"),
+        (lambda run: (run / "run.json").unlink(), "settings.json or run.json is damaged"),
     ],
 )
 def test_reason_is_given_if_the_model_cannot_be_refitted(
@@ -158,7 +167,7 @@ def test_reason_is_given_if_the_model_cannot_be_refitted(
     about["dataset"]["prepared"] = str(tmp_path / "run" / "prepared")
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     change(tmp_path / "run")
-    with pytest.raises(parity_check._FormMissing, match=f"not compared: .*{reason}"):
+    with pytest.raises(MissingRequirementError, match=reason):
         parity_check._by_trained(find_trained_model(tmp_path / "run" / "svm"), [])
 
 
@@ -166,11 +175,11 @@ def _set(file: Path, key: str, value: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
 
 
-def test_a_network_is_not_trained_again(run: Path, tmp_path: Path) -> None:
+def test_network_is_not_trained_again(run: Path, tmp_path: Path) -> None:
     model = model_of(tmp_path, MEL, name="raw_cnn")
     for name in ("settings.json", "run.json"):
         shutil.copy(run / name, tmp_path / name)
-    with pytest.raises(parity_check._FormMissing, match=r"model\.keras is missing, and a network is not trained again"):
+    with pytest.raises(MissingRequirementError, match=r"model\.keras is missing, and a network is not trained again"):
         parity_check._by_trained(find_trained_model(model), [])
 
 
@@ -189,19 +198,19 @@ def test_command_line_comparison_does_not_use_the_cache(
     assert not (tmp_path / "cache").exists()
 
 
-def test_network_with_one_answer_for_every_file_is_noted(files: list[Path], tmp_path: Path) -> None:
+def test_equal_probabilities_for_all_files_are_noted(files: list[Path], tmp_path: Path) -> None:
     trained = find_trained_model(model_of(tmp_path, MEL, temperature=9e5))
     reference = parity_check._by_bundle(trained.bundle, files)
-    same = "all files get the same answer: this compares nothing"
+    same = "all files have the same probabilities: use other files"
     assert parity_check._compare("bundle", lambda: (reference, ""), None)[0] == parity_check.FormResult(
         "bundle", 0.0, True, same
     )
-    for n, scale in ((1, 1.0), (3, 1e5)):  # of one file nothing can be said
+    for n, scale in ((1, 1.0), (3, 1e5)):  # one file is not enough
         row, _ = parity_check._compare("bundle", lambda p=reference[:n] * scale: (p, ""), None)  # type: ignore[misc]
-        assert row.note == "what the others are compared with"
+        assert row.note == "reference for the other formats"
 
 
-def test_format_with_different_answers_is_reported_and_exits_1(
+def test_format_with_different_probabilities_is_reported_and_exits_1(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of(tmp_path / "run", MEL)
@@ -218,7 +227,7 @@ def test_format_with_different_answers_is_reported_and_exits_1(
     monkeypatch.undo()
     result = CliRunner().invoke(app, words)
     lines = result.stdout.splitlines()
-    assert result.exit_code == 0 and lines[0] == "svm on 2 files; a probability may differ by 0.001"
+    assert result.exit_code == 0 and lines[0] == "svm, 2 files: probabilities may differ by up to 0.001"
     assert lines[3].startswith(TRAINED) and "not compared: " in lines[3]
     assert lines[8].split()[0] == "waveform-onnx" and lines[8].split()[2] == "yes"
 
@@ -234,20 +243,21 @@ def test_failing_format_is_reported_and_the_others_are_compared(
     assert found["bundle"] == parity_check.FormResult("bundle", None, False, "no, not today")
     fault = ValueError("of what no one\nhas thought")
     found = rows_of(check_parity(model, files[:1]))
-    assert found["bundle"] == parity_check.FormResult("bundle", None, False, "ValueError: of what no one has thought")
-    assert found[COMMAND].ok is False and found[COMMAND].note == "`genrelab predict` fails: exit 1"
+    assert found["bundle"] == parity_check.FormResult(
+        "bundle", None, False, "cannot be run: of what no one has thought"
+    )
+    assert found[COMMAND].ok is False and found[COMMAND].note == "`genrelab predict` failed: exit 1"
     assert found["waveform-onnx"].ok
 
 
 def test_outputs_that_are_not_probabilities_fail_the_check(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    form = formats.FORMATS["waveform-onnx"]
-    empty = formats.Format(form.file, form.missing, form.write, lambda _: lambda h: np.full((1, 4), np.nan))
+    empty = replace(formats.FORMATS["waveform-onnx"], load=lambda _: lambda h: np.full((1, 4), np.nan))
     monkeypatch.setitem(formats.FORMATS, "waveform-onnx", empty)
     monkeypatch.setattr("genrelab.export.parity_check._by_command", parity_check._by_bundle)
     row = rows_of(check_parity(model_of(tmp_path, MEL), files[:1]))["waveform-onnx"]
-    assert row.ok is False and row.note == "answers numbers that are no probabilities"
+    assert row.ok is False and row.note == "returns values that are not probabilities"
 
 
 def test_file_that_cannot_be_decoded_is_left_out_and_named(
@@ -277,5 +287,5 @@ def test_models_and_files_that_cannot_be_compared_are_refused(files: list[Path],
     soundfile.write(tmp_path / "late.wav", late, 8_000)
     clips = ClipSettings(clip_s=10.0)
     model = model_of(tmp_path / "c", SamplesView(sr=8_000, n_samples=400), clips=clips)
-    with pytest.raises(DecodeError, match="the beginning, which is what svm listens to, is silent"):
+    with pytest.raises(DecodeError, match="its beginning is silent, and svm uses nothing else"):
         check_parity(model, [tmp_path / "late.wav"])

@@ -29,6 +29,7 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.core.errors import ModelError
+from genrelab.export.export import export
 from genrelab.export.formats import model_input
 from genrelab.export.waveform_graph import _starts, waveform_onnx
 from genrelab.features.embedding import window_starts
@@ -142,7 +143,7 @@ def starts_in_onnx() -> Any:
 
 @settings(max_examples=300)
 @given(n=st.one_of(st.integers(1, 520_000), st.integers(1, 20).map(lambda i: 23_936 * i)))  # halves of a window: ties
-def test_windows_of_embeddings_start_where_python_says(starts_in_onnx: Any, n: int) -> None:
+def test_windows_of_embeddings_start_as_in_python(starts_in_onnx: Any, n: int) -> None:
     assert starts_in_onnx(n) == window_starts(n, EmbeddingView())
 
 
@@ -159,7 +160,7 @@ def test_real_files_match_the_bundle(shared: Path, tmp_path: Path) -> None:
             np.testing.assert_allclose(answer, expected, atol=1e-3)
 
 
-def test_graph_on_embeddings_holds_both_networks_and_its_rate(tmp_path: Path) -> None:
+def test_graph_on_embeddings_contains_both_networks_and_its_rate(tmp_path: Path) -> None:
     bundle = load_bundle(bundle_of(tmp_path / "bundle", EmbeddingView(), clips=EMBEDDING_CLIPS))
     content = waveform_onnx(bundle)
     said = {p.key: p.value for p in onnx.load_model_from_string(content).metadata_props}
@@ -182,17 +183,17 @@ def test_graph_metadata_describes_its_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("view", "reason"),
     [
-        (StatisticsView(), r"svm: no waveform-onnx: it reads statistics: .* use --format onnx"),
-        (FramesView(n_frames=4), "it reads frames"),
+        (StatisticsView(), r"svm cannot be exported as waveform-onnx: .* the view statistics: use --format onnx"),
+        (FramesView(n_frames=4), "no operators for the view frames"),
         (TableView(columns=("a", "b")), "it reads columns of a table"),
     ],
 )
 def test_features_are_refused_with_the_reason(tmp_path: Path, view: View, reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
-        waveform_onnx(load_bundle(bundle_of(tmp_path / "bundle", view)))
+        export(bundle_of(tmp_path / "bundle", view), "waveform-onnx", tmp_path / "out")
 
 
 def test_operators_of_another_version_are_refused(tmp_path: Path) -> None:
     bundle = load_bundle(bundle_of(tmp_path / "bundle", VIEWS["samples"], opset=13))
-    with pytest.raises(ModelError, match="operators of version 13, and only 17 can be built upon"):
+    with pytest.raises(ModelError, match="uses ONNX opset 13; genrelab can extend opset 17 only"):
         waveform_onnx(bundle)

@@ -11,12 +11,12 @@ from genrelab.features.cqt import N_BINS, cqt
 from tests.support.sounds import awkward, music
 
 
-@pytest.mark.parametrize("sr", [16_000, 22_050, 44_100, 96_000])  # halved early 0, 0, 1 and 2 times
+@pytest.mark.parametrize("sr", [16_000, 22_050, 31_000, 32_750, 44_100, 96_000])  # halved early 0 to 2 times
 @pytest.mark.parametrize("tuning", [0.0, -0.47, 0.31])
 def test_magnitudes_match_librosa(sr: int, tuning: float) -> None:
     y = music(sr, 2.0)
     theirs = np.abs(librosa.cqt(y, sr=sr, hop_length=512, tuning=tuning)).T
-    ours = cqt(y[None], sr, 512, [tuning])[0]
+    ours = cqt(y, sr, 512, tuning)
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * theirs.max())
 
@@ -26,30 +26,20 @@ def test_a_tone_is_loudest_in_its_semitone(hz: float) -> None:
     sr = 22_050
     tone = np.sin(2 * np.pi * hz * np.arange(2 * sr) / sr).astype(np.float32)
     wanted = round(12 * np.log2(hz / 32.703))
-    assert (cqt(tone[None], sr, 512, [0.0])[0, 20:60].argmax(axis=1) == wanted).all()
+    assert (cqt(tone, sr, 512, 0.0)[20:60].argmax(axis=1) == wanted).all()
 
 
 @pytest.mark.filterwarnings("ignore:n_fft=.* is too large:UserWarning")  # librosa's, on half a second
 def test_short_and_silent_sounds_give_finite_magnitudes() -> None:
     for y in awkward(22_050, 0.5).values():
-        (magnitudes,) = cqt(y[None], 22_050, 512, [0.0])
+        magnitudes = cqt(y, 22_050, 512, 0.0)
         assert magnitudes.shape[1] == N_BINS
         assert np.isfinite(magnitudes).all()
     y = awkward(22_050, 0.5)["noise"]
     theirs = np.abs(librosa.cqt(y, sr=22_050, tuning=0.0)).T
-    np.testing.assert_allclose(cqt(y[None], 22_050, 512, [0.0])[0], theirs, atol=1e-5 * theirs.max())
+    np.testing.assert_allclose(cqt(y, 22_050, 512, 0.0), theirs, atol=1e-5 * theirs.max())
 
 
 def test_a_rate_that_is_too_low_is_refused() -> None:
     with pytest.raises(SettingsError, match="Received: 8000 Hz"):
-        cqt(np.ones((1, 8_000), np.float32), 8_000, 512, [0.0])
-
-
-@pytest.mark.parametrize(
-    "sr", [22_050, 31_000, 32_750]
-)  # the filters' size, and the first halving, depend on the tuning
-def test_batched_clips_of_several_tunings_equal_single_clips(sr: int) -> None:
-    clips, tunings = np.stack([music(sr, 1.0, seed=seed) for seed in range(3)]), [-0.5, 0.0, 0.49]
-    together = cqt(clips, sr, 512, tunings)
-    for i, tuning in enumerate(tunings):
-        np.testing.assert_array_equal(together[i], cqt(clips[[i]], sr, 512, [tuning])[0])
+        cqt(np.ones(8_000, np.float32), 8_000, 512, 0.0)

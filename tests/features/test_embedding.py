@@ -39,7 +39,7 @@ def of_seconds(seconds: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seconds", [2.992, 1.0])
-def test_log_mel_is_librosas(seconds: float) -> None:
+def test_log_mel_matches_librosa(seconds: float) -> None:
     y = of_seconds(seconds)
     mel = librosa.feature.melspectrogram(y=y, sr=SR, n_fft=512, hop_length=256, n_mels=96).T
     wanted = np.log10(1 + 10_000 * mel)
@@ -113,7 +113,7 @@ def test_settings_that_the_networks_cannot_read_are_refused() -> None:
     assert view_from_json(view_to_json(VIEW)) == VIEW
     assert EmbeddingView(max_windows=2).shape == (456,)
     for wrong in ({"sr": 22_050}, {"networks": ("msd_musicnn",)}, {"n_frames": 100}):
-        with pytest.raises(SettingsError, match="view embedding: the networks of this genrelab cannot read"):
+        with pytest.raises(SettingsError, match="view embedding: the networks of this version of genrelab need"):
             EmbeddingView(**wrong)
     with pytest.raises(SettingsError, match="max_windows must be above 0"):
         EmbeddingView(max_windows=0)
@@ -129,7 +129,7 @@ def test_networks_are_checked_graphs_with_half_precision_weights(name: str) -> N
     assert len(content) < 2_000_000
 
 
-def test_licence_of_the_networks_lies_beside_them() -> None:
+def test_licence_is_in_the_folder_of_the_networks() -> None:
     text = (FOLDER / "LICENSE.txt").read_text()
     assert "Music Technology Group" in text and "Permission to use, copy, modify, and/or distribute" in text
 

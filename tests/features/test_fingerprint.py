@@ -64,7 +64,7 @@ def test_packed_landmarks_take_three_bytes_each() -> None:
     assert 30 < len(content) / 10.0 < 130
     assert unpack(content).tolist() == marks.tolist()
     assert unpack(b"").shape == (0, 2)
-    with pytest.raises(ValueError, match="4 bytes are no landmarks"):
+    with pytest.raises(ValueError, match="4 bytes are not landmarks"):
         unpack(b"1234")
 
 

@@ -62,7 +62,7 @@ def test_scores_are_finite_on_awkward_sounds() -> None:
         assert np.isfinite(recording_score(y)), name
 
 
-def test_one_score_per_window_whatever_stands_beside_it() -> None:
+def test_score_of_a_window_does_not_depend_on_other_windows() -> None:
     rows = np.random.default_rng(0).normal(0, 3, (5, sum(NETWORK_OUTPUTS.values()))).astype(np.float32)
     scores = music_score(rows)
     assert scores.shape == (5,)
@@ -82,12 +82,12 @@ def test_coefficients_are_small() -> None:
 
 
 @pytest.mark.parametrize("seconds", [3.0, SECONDS])
-def test_something_like_music_is_music(seconds: float) -> None:
+def test_synthetic_music_is_music(seconds: float) -> None:
     assert recording_score(music(VIEW.sr, seconds)) > MIN_MUSIC_SCORE
 
 
 @pytest.mark.real
-def test_assorted_recordings_are_told_apart(shared: Path) -> None:
+def test_music_and_other_recordings_are_distinguished(shared: Path) -> None:
     wrong = []
     for path in sorted((shared / "data/assorted").iterdir()):
         if path.suffix == ".txt" or path.stem in MISTAKEN:

@@ -67,7 +67,7 @@ def test_log_mel_of_real_music_matches_librosa(shared: Path) -> None:
         np.testing.assert_allclose(ours, reference(y), atol=LEAST_DB)
 
 
-def test_silence_is_the_floor_not_the_ceiling() -> None:
+def test_silence_has_the_lowest_level() -> None:
     silence = np.zeros(SR, np.float32)
     assert (log_mel(silence, SR, n_fft=2048, hop_length=512, n_mels=128, top_db=80.0) == -80.0).all()
 

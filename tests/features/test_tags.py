@@ -71,7 +71,7 @@ def test_tags_are_the_mean_over_windows_and_networks() -> None:
         ("Pop", "pop"),
     ],
 )
-def test_names_stand_in_the_order_of_the_outputs(genre: str, tag: str) -> None:
+def test_names_are_in_the_order_of_the_outputs(genre: str, tag: str) -> None:
     """Else these would hardly be among the five likeliest of fifty."""
     p = tag_probabilities(compute(VIEW, song(genre, 1, 1, 3.0), SR)[0].x[None])
     assert tag in [TAGS[i] for i in np.argsort(-p)[:5]]

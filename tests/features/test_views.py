@@ -24,7 +24,7 @@ from genrelab.core.config import (
 from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.features import views
 from genrelab.features.statistics import ENCODING_DEPENDENT, STATISTICS
-from genrelab.features.views import compute, compute_all, compute_many, table_columns, table_views
+from genrelab.features.views import compute, compute_all, table_columns, table_views
 from tests.support.sounds import awkward, music
 
 VIEWS: tuple[View, ...] = (
@@ -109,7 +109,7 @@ def test_a_table_is_not_made_from_audio() -> None:
 def test_samples_with_values_that_are_not_finite_are_refused(view: View, value: float) -> None:
     y = music(22_050)
     y[5_000] = value
-    with pytest.raises(DecodeError, match=f"the view {view.name} is not finite") as caught:
+    with pytest.raises(DecodeError, match=f"the view {view.name} contains NaN or infinity") as caught:
         compute(view, y, 22_050)
     assert caught.value.stage == "check"
 
@@ -163,47 +163,7 @@ def test_the_rate_at_which_real_music_is_stored_hardly_matters(shared: Path, rat
         assert levels[:, :210].max() < 2.0
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_batched_clips_equal_single_clips_byte_for_byte(view: View) -> None:
-    sr, y = 44_100, music(44_100, 33.0)
-    y[sr * 4 : sr * 6] = 0
-    starts, lengths = [0.0, 2.5, 5.0, 7.5, 9.0, 9.5, 12.0], [2.5, 2.5, 2.5, 2.5, 0.5, 2.5, 20.0]
-    clips = [
-        audio_clips.Clip(start_s, y[round(start_s * sr) : round((start_s + s) * sr)], sr)
-        for start_s, s in zip(starts, lengths, strict=True)
-    ]
-    together = list(compute_many(view, clips))
-    assert [clip for clip, _ in together] == clips
-    for clip, windows in together:
-        alone = compute(view, clip.y, clip.sr, start_s=clip.start_s)
-        assert [w.start_s for w in windows] == [w.start_s for w in alone]
-        for one, other in zip(windows, alone, strict=True):
-            assert one.x.dtype == other.x.dtype
-            np.testing.assert_array_equal(one.x, other.x)
-
-
-def test_batch_is_no_longer_than_one_clip_of_30_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    shapes: list[tuple[int, ...]] = []
-
-    def seen(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.float32]:
-        shapes.append(y.shape)
-        return audio_clips.resample(y, sr, target_sr)
-
-    monkeypatch.setattr(views, "resample", seen)
-    y = music(22_050, 2.0)
-    clips = (audio_clips.Clip(2.0 * i, y, 22_050) for i in range(20))
-    assert len(list(compute_many(DescriptorsView(), clips))) == 20
-    assert shapes == [(15, 44_100), (5, 44_100)]
-
-
-def test_too_loud_clip_of_a_batch_is_named() -> None:
-    loud = np.full(44_100, 3e38, np.float32)
-    clips = [audio_clips.Clip(0.0, music(22_050, 2.0), 22_050), audio_clips.Clip(2.0, loud, 22_050)]
-    with pytest.raises(DecodeError, match="clip at 2 s"):
-        list(compute_many(DescriptorsView(), clips))
-
-
-def test_tables_hold_statistics_first_and_then_embeddings() -> None:
+def test_columns_of_statistics_precede_those_of_embeddings() -> None:
     found = table_views((MelImageView(), EmbeddingView(), SamplesView(), StatisticsView()))
     assert found == [StatisticsView(), EmbeddingView()]
     assert [len(table_columns(view)) for view in (*found, TableView(columns=("a", "b")), MelImageView())] == [

@@ -10,7 +10,8 @@ from genrelab.core.config import DescriptorsView, SamplesView, StatisticsView, T
 from genrelab.core.errors import ModelError
 from genrelab.features.statistics import DESCRIPTORS, ENCODING_DEPENDENT, STATISTICS
 from genrelab.models import registry
-from genrelab.models.base import Model, storage_independent_columns
+from genrelab.models.base import Model
+from genrelab.models.classical import Knn
 from genrelab.models.majority import Majority
 from tests.support.in_memory import blobs
 
@@ -36,10 +37,10 @@ class Nothing(Model):
         raise NotImplementedError
 
 
-def test_onnx_graph_with_different_answers_is_refused(tmp_path: Path) -> None:
+def test_onnx_graph_with_different_probabilities_is_refused(tmp_path: Path) -> None:
     examples = blobs(n=41)  # one row more of the first genre
     assert Majority(TrainSettings(), examples.genres).fit(examples, tmp_path).onnx()
-    with pytest.raises(ModelError, match="majority: its ONNX graph is off by"):
+    with pytest.raises(ModelError, match="majority: probabilities of its ONNX graph differ by"):
         Liar(TrainSettings(), examples.genres).fit(examples, tmp_path).onnx()
 
 
@@ -55,17 +56,22 @@ def test_known_models_are_listed_and_an_unknown_name_is_refused() -> None:
     assert registry.known_models()[0] == "majority"
     for name in registry.known_models():
         assert registry.create(name, TrainSettings(), ("a", "b")).name == name
-    with pytest.raises(ModelError, match=r"unknown model 'svn': known are majority, .*mobilenet_v2"):
+    with pytest.raises(ModelError, match=r"unknown model 'svn': use one of majority, .*mobilenet_v2"):
         registry.create("svn", TrainSettings(), ("a", "b"))
+
+
+def columns_of(view: View) -> Any:
+    knn = Knn(TrainSettings(), ("a", "b"))
+    return knn._choose_columns(view, np.zeros((1, *view.shape)), np.ones(1, bool))
 
 
 @pytest.mark.parametrize(("view", "names"), [(StatisticsView(), STATISTICS), (DescriptorsView(), DESCRIPTORS)])
 def test_columns_that_depend_on_file_storage_are_not_used(view: View, names: tuple[str, ...]) -> None:
-    columns = storage_independent_columns(view)
+    columns = columns_of(view)
     assert columns is not None and [names[i] for i in columns] == [n for n in names if n not in ENCODING_DEPENDENT]
     assert view.shape == (len(names),) and len(columns) < len(names)
 
 
 @pytest.mark.parametrize("view", [StatisticsView(fma_exact=True), SamplesView()])
 def test_other_views_keep_all_their_columns(view: View) -> None:
-    assert storage_independent_columns(view) is None
+    assert columns_of(view) is None

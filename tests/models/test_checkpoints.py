@@ -74,9 +74,7 @@ def test_training_starts_over_if_nothing_can_be_resumed(tmp_path: Path, change: 
     assert not list((tmp_path / "checkpoint").iterdir())
 
 
-def test_an_epoch_that_was_noted_but_not_checkpointed_is_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_epoch_without_a_checkpoint_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = journal_of(tmp_path, 3.0, 1.0)
 
     def killed(*_: Any) -> None:

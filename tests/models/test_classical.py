@@ -106,14 +106,14 @@ def test_scaler_and_pca_are_fitted_on_the_training_rows_alone() -> None:
 def test_pca_is_limited_by_the_rows_and_noted() -> None:
     model = fitted("knn", blobs(n=10, genres=2), pca=50)
     assert model.steps_[1].n_components_ == 8
-    assert model.notes == ["--pca 50 was cut to 8: 8 training rows, 12 columns"]
-    with pytest.raises(ModelError, match="--pca must be a share below 1 or a whole number"):
+    assert model.notes == ["--pca 50 was reduced to 8: 8 training rows and 12 columns allow no more components"]
+    with pytest.raises(ModelError, match=r"--pca must be a share of the variance .* or a whole number"):
         fitted("knn", blobs(), pca=2.5)
 
 
-def test_k_is_cut_to_the_rows() -> None:
+def test_k_is_limited_by_the_rows() -> None:
     model = fitted("knn", blobs(n=10, genres=2), preset="article")
-    assert "k was cut from 21 to 8, the number of training rows" in model.notes
+    assert "k was reduced from 21 to 8, the number of training rows" in model.notes
     np.testing.assert_allclose(model.predict_proba(blobs(n=10, genres=2)), 0.5)
 
 
@@ -122,7 +122,7 @@ def test_frames_need_pca() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(24) % 3
     examples = examples_of(rng.normal(size=(24, *view.shape)) + y[:, None, None], y, view=view)
-    with pytest.raises(ModelError, match=r"knn: 7,000 columns are more than 5,000: add --pca 0.95"):
+    with pytest.raises(ModelError, match=r"knn: 7,000 columns, more than the limit of 5,000: add --pca 0.95"):
         fitted("knn", examples)
     model = fitted("knn", examples, pca=0.95)
     assert accuracy(model, examples, role="fit") > 0.9
@@ -131,17 +131,17 @@ def test_frames_need_pca() -> None:
     )  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
 
 
-def test_unlearnable_data_is_refused() -> None:
+def test_examples_that_no_model_can_be_fitted_on_are_refused() -> None:
     x, y = np.random.default_rng(0).normal(size=(8, 3)), np.arange(8) % 2
     missing = examples_of(x, y, view=table_view(3), role=np.where(y == 1, "score", "fit"))
-    with pytest.raises(ModelError, match="svm: no row to learn genre1 from"):
+    with pytest.raises(ModelError, match="svm: no training track of genre1"):
         fitted("svm", missing)
-    with pytest.raises(ModelError, match="fewer than two genres"):
+    with pytest.raises(ModelError, match="only one genre"):
         fitted("mlp", examples_of(x, np.zeros(8), view=table_view(3)))
-    with pytest.raises(ModelError, match="gaussian_nb: all training rows are alike"):
+    with pytest.raises(ModelError, match="gaussian_nb: all training rows are the same"):
         fitted("gaussian_nb", examples_of(np.ones((8, 3)), y, view=table_view(3)))
     x[2, 1] = np.inf
-    with pytest.raises(ModelError, match="knn: 1 rows hold an infinite feature"):
+    with pytest.raises(ModelError, match="knn: 1 row with infinite features"):
         fitted("knn", examples_of(x, y, view=table_view(3)))
 
 
@@ -153,15 +153,15 @@ def test_early_stop_of_the_solver_is_noted() -> None:
 
 
 def test_svm_is_calibrated_on_artists_that_it_was_not_fitted_on() -> None:
-    """Columns that name the artist say nothing of the genre: a calibration that saw the artists would trust them."""
+    """The columns identify the artist, not the genre: calibration on the same artists would be overconfident."""
     rng = np.random.default_rng(0)
     artist = rng.permutation(600) // 4
     y = rng.integers(0, 2, 150)[artist]
     x = rng.normal(size=(150, 15))[artist] + 0.01 * rng.normal(size=(600, 15))
     confidence = {}
-    for told, group in (("artists", artist), ("nothing", None)):
+    for known, group in (("artists", artist), ("nothing", None)):
         examples = examples_of(x, y, view=table_view(15), group=group)
-        confidence[told] = fitted("svm", examples).predict_proba(examples).max(axis=1).mean()
+        confidence[known] = fitted("svm", examples).predict_proba(examples).max(axis=1).mean()
     assert confidence["artists"] < 0.75
     assert confidence["nothing"] > 0.95
 
@@ -169,8 +169,8 @@ def test_svm_is_calibrated_on_artists_that_it_was_not_fitted_on() -> None:
 @pytest.mark.parametrize(
     ("rows", "group", "note"),
     [
-        (["genre0 has one row"], None, "calibrated on the one artist or track that they have: genre0"),
-        ([], np.arange(120) % 4, "they have: genre0, genre1, genre2, genre3"),
+        (["genre0 has one row"], None, "confidence may be too high for genre0: only one artist or track of each"),
+        ([], np.arange(120) % 4, "too high for genre0, genre1, genre2, genre3: only one artist"),
         ([], np.where(np.arange(120) % 4 < 2, np.arange(120) // 60, np.arange(120)), None),
     ],
     ids=["one row", "one artist a genre", "two artists share two genres"],
@@ -188,7 +188,7 @@ def test_svm_with_few_artists(rows: list[str], group: Any, note: str | None) -> 
     )  # measured: 1.2e-6 for svm, whose graph has a float32 machine; 3e-8 for others
 
 
-def test_svm_when_a_genre_would_vanish_with_its_artist() -> None:
+def test_genre_with_one_artist_stays_in_every_fold_of_the_svm() -> None:
     """Two artists, each with both genres, plus a genre that only one of them shares with a lone third one."""
     y = np.r_[np.tile([0, 1], 10), [2, 2, 2, 2]]
     group = np.r_[np.repeat([0, 1], 10), [0, 0, 2, 2]]

@@ -25,7 +25,7 @@ def test_every_device_of_this_machine_trains_correctly(monkeypatch: pytest.Monke
     assert all(device.error is None for device in found)
 
 
-def test_a_device_that_learns_wrongly_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_that_trains_wrongly_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def learn(name: str) -> float:
         if name == "GPU:1":
             raise RuntimeError("out of\nmemory")
@@ -33,15 +33,19 @@ def test_a_device_that_learns_wrongly_is_named(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(devices, "fit_on_device", learn)
     tried = [devices._check_device(name).error for name in ("CPU:0", "GPU:0", "GPU:1")]
-    assert tried == [None, "learns wrongly: a weight is off by 0.3, 0.02 is allowed", "RuntimeError: out of memory"]
+    assert tried == [
+        None,
+        "gives wrong results in training: a weight is off by 0.3; at most 0.02 is allowed",
+        "RuntimeError: out of memory",
+    ]
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("import sys; sys.exit('libcudart.so: not found')", "ends with status 1: libcudart.so: not found"),
-        ("import os; os.abort()", "ends with status -6: without a word"),
-        ("print('no JSON')", "ends with status 0: without a word"),
+        ("import sys; sys.exit('libcudart.so: not found')", "exited with status 1: libcudart.so: not found"),
+        ("import os; os.abort()", "exited with status -6: no output"),
+        ("print('no JSON')", "exited with status 0: no output"),
     ],
 )
 def test_error_of_a_tensorflow_that_does_not_start_is_quoted(
@@ -52,7 +56,7 @@ def test_error_of_a_tensorflow_that_does_not_start_is_quoted(
         answer()
 
 
-def test_answer_after_other_output_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_after_other_output_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     _instead(monkeypatch, """print('hello\\n["2.20", [{"name": "CPU:0", "seconds": 1.5, "error": null}]]')""")
     with device_probe() as answer:
         assert answer() == ("2.20", [Device("CPU:0", 1.5)])
@@ -72,6 +76,6 @@ def test_unused_probe_process_is_killed_and_a_silent_one_times_out(monkeypatch: 
     assert started[0].returncode == -signal.SIGKILL, "it is ended, not left behind"
     monkeypatch.setattr(devices, "TIMEOUT_S", 0)
     started.clear()
-    with device_probe() as answer, pytest.raises(RuntimeError, match="no answer within"):
+    with device_probe() as answer, pytest.raises(RuntimeError, match="no result within"):
         answer()
     assert started[0].returncode == -signal.SIGKILL

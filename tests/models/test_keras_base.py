@@ -63,7 +63,7 @@ def test_model_learns_and_reports_its_curve(tmp_path: Path) -> None:
     assert model.curve["learned"] is True
 
 
-def test_graph_and_saved_model_answer_as_the_model_does(tmp_path: Path) -> None:
+def test_graph_and_saved_model_give_the_probabilities_of_the_model(tmp_path: Path) -> None:
     _, keras = load_tensorflow()
     examples = tones()
     model = fitted(tmp_path, epochs=2)
@@ -86,13 +86,13 @@ def test_model_that_does_not_learn_is_noted(tmp_path: Path) -> None:
     model = fitted(tmp_path, noise, epochs=2)
     assert model.curve is not None
     assert model.curve["learned"] is False
-    assert any(n.startswith("did not learn: on the validation rows its best epoch") for n in model.notes)
+    assert any(n.startswith("did not learn: on the validation tracks its best epoch") for n in model.notes)
 
 
 def test_training_without_validation_rows_is_noted(tmp_path: Path) -> None:
     x, y = tones().rows().x, tones().y
     model = fitted(tmp_path, examples_of(x, y, view=SamplesView(n_samples=200)), epochs=2)
-    assert model.notes == ["no validation rows: trained for 2 epochs, none chosen"]
+    assert model.notes == ["no validation tracks: the last epoch is used (2 epochs in all)"]
     assert model.curve is not None
     assert "val_loss" not in model.curve
 
@@ -109,7 +109,7 @@ def test_a_genre_without_training_rows_is_refused(tmp_path: Path) -> None:
     y = np.arange(60) % 3
     view = SamplesView(n_samples=50)
     examples = examples_of(np.zeros((60, 50)), y, view=view, role=np.where(y == 1, "choose", "fit"))
-    with pytest.raises(ModelError, match="small: no row to learn genre1 from"):
+    with pytest.raises(ModelError, match="small: no training track of genre1"):
         fitted(tmp_path, examples)
 
 
@@ -119,6 +119,6 @@ def test_missing_tensorflow_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     assert "small needs TensorFlow" in str(Small.missing_requirement(TrainSettings()))
 
 
-def test_the_strategy_that_was_asked_for_is_used(tmp_path: Path) -> None:
+def test_strategy_of_the_settings_is_used(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="--strategy gpu"):
         fitted(tmp_path, strategy="gpu")

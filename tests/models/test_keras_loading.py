@@ -26,30 +26,30 @@ def file_with(folder: Path, *objects: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        ({"class_name": "Lambda", "module": "keras.layers"}, "holds 'Lambda', which can run code"),
-        ({"class_name": "__lambda__", "config": {"value": "4wA="}}, "holds '__lambda__'"),
-        ({"class_name": "TFSMLayer", "module": "keras.layers"}, "holds 'TFSMLayer'"),
-        ({"class_name": "StringLookup", "module": "keras.layers"}, "holds 'StringLookup'"),
-        ({"class_name": "system", "module": "os"}, r"names os\.system, which is neither a layer of Keras"),
-        ({"class_name": "Sneaky", "module": "keraslike.layers"}, r"names keraslike\.layers\.Sneaky"),
-        ({"class_name": "get_file", "module": "keras.utils"}, r"names keras\.utils\.get_file"),
+        ({"class_name": "Lambda", "module": "keras.layers"}, "contains 'Lambda', which can run code"),
+        ({"class_name": "__lambda__", "config": {"value": "4wA="}}, "contains '__lambda__'"),
+        ({"class_name": "TFSMLayer", "module": "keras.layers"}, "contains 'TFSMLayer'"),
+        ({"class_name": "StringLookup", "module": "keras.layers"}, "contains 'StringLookup'"),
+        ({"class_name": "system", "module": "os"}, r"contains os\.system, which is not a Keras layer"),
+        ({"class_name": "Sneaky", "module": "keraslike.layers"}, r"contains keraslike\.layers\.Sneaky"),
+        ({"class_name": "get_file", "module": "keras.utils"}, r"contains keras\.utils\.get_file"),
         ({"class_name": "function", "module": "builtins", "config": "exec"}, r"function builtins\.exec"),
-        ({"class_name": "function", "module": "keras.src.ops.numpy", "config": "x"}, "names the function"),
+        ({"class_name": "function", "module": "keras.src.ops.numpy", "config": "x"}, "contains the function"),
         (
             {"class_name": "function", "module": "genrelab.models.mobilenet", "registered_name": "genrelab>f"},
             r"function genrelab\.models\.mobilenet",
         ),
         ({"class_name": "main", "module": "genrelab.__main__", "registered_name": "genrelab>x"}, "genrelab.__main__"),
-        ({"class_name": "Folder", "module": "genrelab.core.storage"}, r"names genrelab\.core\.storage\.Folder"),
+        ({"class_name": "Folder", "module": "genrelab.core.storage"}, r"contains genrelab\.core\.storage\.Folder"),
         *[
-            ({"class_name": "X", "module": module, "registered_name": "genrelab>X"}, rf"names {module}\.X")
+            ({"class_name": "X", "module": module, "registered_name": "genrelab>X"}, rf"contains {module}\.X")
             for module in ("genrelab.models.nothing", "genrelab.cli.main", "genrelab..models")
         ],
-        ({"class_name": "Folder", "module": "genrelabx", "registered_name": "genrelab>F"}, "names genrelabx"),
+        ({"class_name": "Folder", "module": "genrelabx", "registered_name": "genrelab>F"}, "contains genrelabx"),
     ],
 )
 def test_code_is_refused_by_name(tmp_path: Path, found: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ModelError, match=rf"model\.keras: .*{reason}"):
+    with pytest.raises(ModelError, match=rf"model\.keras .*{reason}"):
         load_network(file_with(tmp_path, found))
 
 
@@ -71,30 +71,21 @@ def test_missing_or_damaged_keras_file_is_refused(tmp_path: Path) -> None:
 def test_configuration_that_unpacks_to_too_many_bytes_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", b" " * 20_000_001)
-    with pytest.raises(ModelError, match=r"config\.json unpacks to more than 20,000,000 bytes"):
+    with pytest.raises(ModelError, match=r"config\.json that unpacks to more than 20,000,000 bytes"):
         load_network(tmp_path / "model.keras")
 
 
 @pytest.mark.slow  # TensorFlow takes seconds to import
-def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+def test_file_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_network(file_with(tmp_path, {"class_name": "Dense", "module": "keras.layers", "config": {"units": 1}}))
 
 
 @pytest.mark.slow
-def test_own_networks_and_custom_layers_are_loaded(tmp_path: Path) -> None:
-    import keras
-
+def test_own_networks_are_loaded(tmp_path: Path) -> None:
     from genrelab.models.raw_cnn import build_network
 
-    class Twice(keras.layers.Layer):
-        def call(self, x: Any) -> Any:
-            return 2 * x
-
-    Twice.__module__ = "genrelab.models.raw_cnn"
-    keras.saving.register_keras_serializable("genrelab")(Twice)
-    inputs = keras.Input((40,))
-    network = keras.Model(inputs, build_network((40,), 3)(Twice()(inputs)))
+    network = build_network((40,), 3)
     network.save(tmp_path / "model.keras")
     loaded = load_network(tmp_path / "model.keras")
     x = np.random.default_rng(0).standard_normal((2, 40)).astype(np.float32)

@@ -66,7 +66,7 @@ def test_same_seed_same_numbers_and_another_seed_others(tmp_path: Path) -> None:
     assert np.abs(other - first).max() > 1e-3
 
 
-def test_interrupted_and_resumed_is_as_if_never_interrupted(tmp_path: Path) -> None:
+def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """Dropout, order of the rows, Adam's moments and early stopping all go on where they stood."""
 
     def interrupt(done: int, at_most: int) -> None:
@@ -108,7 +108,7 @@ def test_without_validation_it_trains_for_all_epochs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(trained(tmp_path, choose=False, resume=True)[1], weights)
 
 
-def test_noise_is_not_called_learning(tmp_path: Path) -> None:
+def test_training_on_noise_counts_as_not_learned(tmp_path: Path) -> None:
     network = small_network()
     history, _ = trained(tmp_path, network, learning_rate=0.0)
     assert history.learned is False
@@ -123,7 +123,7 @@ def test_class_weights_change_what_is_learned(tmp_path: Path) -> None:
 
 
 def test_nan_loss_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is no number"):
+    with pytest.raises(ModelError, match="is not finite"):
         trained(tmp_path, learning_rate=float("nan"))
 
 

@@ -10,7 +10,7 @@ from genrelab.models.majority import Majority
 from tests.support.in_memory import blobs, examples_of, table_view
 
 
-def test_answers_with_the_shares_of_the_training_rows(tmp_path: Path) -> None:
+def test_probabilities_are_the_shares_of_the_training_rows(tmp_path: Path) -> None:
     y = [0, 1, 1, 2, 0, 0, 0]
     examples = examples_of(np.zeros((7, 2)), y, view=table_view(2), role=["fit"] * 4 + ["score"] * 3)
     model = Majority(TrainSettings(), examples.genres).fit(examples, tmp_path)
@@ -19,7 +19,7 @@ def test_answers_with_the_shares_of_the_training_rows(tmp_path: Path) -> None:
     np.testing.assert_allclose(probabilities, np.tile([0.25, 0.5, 0.25], (7, 1)))
 
 
-def test_of_equally_frequent_genres_the_first_is_answered(tmp_path: Path) -> None:
+def test_first_of_equally_frequent_genres_is_predicted(tmp_path: Path) -> None:
     examples = blobs()
     model = Majority(TrainSettings(), examples.genres).fit(examples, tmp_path)
     assert (model.predict_proba(examples).argmax(axis=1) == 0).all()

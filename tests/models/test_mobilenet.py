@@ -111,7 +111,7 @@ def test_every_record_goes_through_the_base_once(tmp_path: Path, monkeypatch: py
     assert shown == {"mobilenet_v2": len(examples), "head": len(examples)}
 
 
-def test_image_stands_with_low_frequencies_at_the_bottom() -> None:
+def test_low_frequencies_are_at_the_bottom_of_the_image() -> None:
     _, keras = load_tensorflow()
     seen = keras.Sequential([keras.Input((2, 3, 3)), keras.layers.Flatten()])
     network = mobilenet.join_networks((3, 2), seen)  # 3 frames of 2 bands
@@ -153,13 +153,12 @@ def test_unfreezes_the_last_blocks(n: int, first: int) -> None:
     assert not any("BN" in name or "bn" in name for name in names)
 
 
-def test_fine_tuning_goes_on_from_the_head_and_is_kept_where_it_helps(
+def test_fine_tuning_starts_from_the_head_and_is_kept_if_it_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = images()
     monkeypatch.setattr(mobilenet, "_load_weights_file", lambda make, file: with_busy_statistics(make(None)))
     settings = {"imagenet_weights": "patched", "epochs": 2, "fine_tune": 2}
-    monkeypatch.setattr(MobileNetV2, "missing_requirement", classmethod(lambda cls, settings: None))
     model = model_of(examples, **settings).fit(examples, tmp_path / "a")
     assert model.curve is not None
     assert model.curve["epochs"] == 4
@@ -216,7 +215,7 @@ def test_file_without_mobilenet_weights_is_refused(tmp_path: Path) -> None:
     narrow = keras.applications.MobileNetV2(input_shape=(32, 32, 3), alpha=0.5, include_top=False, weights=None)
     narrow.save_weights(tmp_path / "narrow.weights.h5")
     for name in ("text", "dense", "narrow"):
-        with pytest.raises(ModelError, match=rf"{name}.weights.h5 does not hold the weights of MobileNetV2 1\.0"):
+        with pytest.raises(ModelError, match=rf"{name}.weights.h5 does not contain the weights of MobileNetV2 1\.0"):
             mobilenet.load_base((SIZE, SIZE), str(tmp_path / f"{name}.weights.h5"))
 
 
@@ -234,21 +233,21 @@ def test_offline_without_weights_the_remedies_are_named(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
     with pytest.raises(
-        MissingRequirementError, match=r"cannot be downloaded \(URL fetch failure.*--imagenet-weights PATH or .*none"
+        MissingRequirementError, match=r"cannot be downloaded \(URL fetch failure.*--imagenet-weights FILE or .*none"
     ):
         model_of(images(6), imagenet_weights="auto").fit(images(), tmp_path)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_missing_requirement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WEIGHTS_VARIABLE, "/nowhere/weights.h5")
     assert MobileNetV2.missing_requirement(TrainSettings(imagenet_weights="none")) is None
-    assert "/nowhere/weights.h5 is no file" in str(MobileNetV2.missing_requirement(TrainSettings()))
+    assert "/nowhere/weights.h5, which is not a file" in str(MobileNetV2.missing_requirement(TrainSettings()))
     with pytest.raises(SettingsError, match=r"--imagenet-weights /typo\.h5: no such file"):
         MobileNetV2.missing_requirement(TrainSettings(imagenet_weights="/typo.h5"))
 
 
-def test_asking_for_needs_imports_nothing_heavy() -> None:
+def test_missing_requirement_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from genrelab.models import registry\n"

@@ -52,7 +52,7 @@ def test_columns_that_hardly_vary_are_left_out() -> None:
     np.testing.assert_array_equal(model.predict_proba(other), model.predict_proba(examples))
 
 
-def test_genres_are_balanced_unless_told_otherwise() -> None:
+def test_genres_are_balanced_by_default() -> None:
     """Where nothing can be learned, a balanced model gives all genres the same probability."""
     y = np.r_[np.zeros(180), np.ones(20)].astype(int)
     examples, strong = examples_of(np.random.default_rng(0).normal(size=(200, 456)), y, view=VIEW), {"C": 1e-4}
@@ -86,7 +86,7 @@ def test_few_tracks_get_the_default_penalty() -> None:
     assert penalty(fitted("musicnn", lone)) == default
 
 
-def test_a_tuned_penalty_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tuned_penalty_is_used_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classical, "make_folds", lambda *_, **__: pytest.fail("chosen again"))
     model = fitted("musicnn", embeddings(), params={"musicnn": {"C": 0.5}})
     assert penalty(model) == 0.5 and model.display == "musicnn (tuned)"

@@ -11,7 +11,7 @@ from genrelab.models.pairwise_coupling import best_beta, coupled, pair_scores
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
-def test_consistent_pairs_give_back_their_probabilities(k: int) -> None:
+def test_probabilities_are_recovered_from_consistent_pairs(k: int) -> None:
     """Where every r_ij is p_i / (p_i + p_j), the coupling finds p: the formula is exact there."""
     p = np.random.default_rng(k).dirichlet(np.ones(k), size=50)
     beta = 1.7

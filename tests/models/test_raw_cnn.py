@@ -14,7 +14,7 @@ from tests.support.in_memory import tones
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 
 
-def test_is_the_article_s_network() -> None:
+def test_network_is_that_of_the_article() -> None:
     network = build_network(SamplesView().shape, 8)
     kinds = [type(layer).__name__ for layer in network.layers]
     assert kinds == [

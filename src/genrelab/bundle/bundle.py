@@ -1,12 +1,12 @@
-"""The portable model: a folder with a network, everything that is needed to use it, and a card.
+"""The portable model: a folder with a network, everything needed to use it, and a card.
 
     BUNDLE/
-    ├── model.onnx    the network; its output `probabilities` has one row a window, one column a genre
+    ├── model.onnx    the network; its output `probabilities` has a row per window and a column per genre
     ├── README.md     the card
     └── bundle.json   genres, view with all its numbers, temperature, scores, sha256 of the others (`manifest.py`)
 
-Loading one runs no code of it: it is JSON and a graph of onnxruntime's own operators. It is refused, with the reason,
-where it is incomplete, changed, refers to other files, or could take unlimited memory and time (`onnx_guard/`).
+Loading a bundle runs no code from it: it is JSON and a graph of onnxruntime's own operators. It is refused, with the
+reason, if it is incomplete or changed, names other files, or could use unlimited memory and time (`onnx_guard/`).
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ from genrelab.evaluation.calibration import Evidence, apply_temperature
 OUTPUT = "probabilities"
 
 BATCH_SIZE = 32
-"""Windows that go through the network together: limits the memory of convolutional ones."""
+"""Windows that go through the network together: limits the memory of convolutional networks."""
 
 THREADS = 0
-"""Threads of one session; 0 leaves the number to onnxruntime: one for each core."""
+"""Threads of one session; 0: onnxruntime decides, one for each core."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Bundle:
         path: the folder that it was read from.
         name: of the model, such as `svm`.
         genres: sorted; the columns of `probabilities`.
-        view, clips: what it reads of a clip, with all its numbers, and which stretches of a track.
+        view, clips: what it reads of a clip, with all settings, and which stretches of a track.
         temperature: divides the logarithms of its probabilities; 1 leaves them unchanged.
-        calibration: its results on tracks that it was not fitted on; None where there were none.
-        metrics, dataset, split, licence, versions, created_by: where it comes from and how good it is.
-        own_names: are the genres its owner's words, to be written as they are?
-        gate: is what does not sound like music `unknown`? Only where it reads `embedding`.
-        fingerprint: sha256 of bundle.json, which holds the sha256 of all else: equal for bundles with equal results.
+        calibration: its results on calibration tracks; None without any.
+        metrics, dataset, split, licence, versions, created_by: its scores and its origin.
+        own_names: are the genres names of its owner, to be written unchanged?
+        gate: is audio that does not sound like music `unknown`? Only for models on `embedding`.
+        fingerprint: sha256 of bundle.json, which contains the sha256 of the other files.
     """
 
     path: Path
@@ -93,12 +93,12 @@ class Bundle:
 
     @property
     def reads_audio(self) -> bool:
-        """Does it classify audio? Not if it reads columns of a table of features."""
+        """Does it classify audio, not columns of a table?"""
         return not isinstance(self.view, TableView)
 
     @property
     def reads_embedding(self) -> bool:
-        """Does it read what the music networks make of a window? Then predictions have tags and a music score."""
+        """Does it read the outputs of the music networks? Then predictions have tags and a music score."""
         return isinstance(self.view, EmbeddingView)
 
     def probabilities(self, x: NDArray[Any]) -> NDArray[np.float64]:
@@ -111,14 +111,14 @@ class Bundle:
             Shape (windows, genres); every row sums to 1.
 
         Raises:
-            BundleError: `x` of another shape, or a network that does not return probabilities.
+            BundleError: `x` has another shape, or the network does not return probabilities.
         """
         if x.shape[1:] != self.view.shape:
             raise BundleError(f"{self._label} reads windows of shape {self.view.shape}. Received: {x.shape[1:]}")
         rows = [self.answers(x[i : i + BATCH_SIZE]) for i in range(0, len(x), BATCH_SIZE)]
         p = np.concatenate(rows) if rows else np.empty((0, len(self.genres)))
         if not (np.isfinite(p).all() and (p >= -1e-6).all() and np.allclose(p.sum(axis=1), 1, atol=1e-3)):
-            raise BundleError(f"{self._label} answers numbers that are no probabilities")
+            raise BundleError(f"{self._label} returns values that are not probabilities: use another one")
         return apply_temperature(p, self.temperature)
 
     def answers(self, x: NDArray[Any]) -> NDArray[np.float64]:
@@ -127,9 +127,10 @@ class Bundle:
         try:
             p = np.asarray(self.session.run([OUTPUT], inputs)[0], np.float64)
         except Exception as e:  # onnxruntime's errors have no base of their own
-            raise BundleError(f"{self._label} fails: {one_line(e)}") from e
+            raise BundleError(f"{self._label} cannot be run: use another one") from e
         if p.shape != (len(x), len(self.genres)):
-            raise BundleError(f"{self._label} answers {p.shape} to {len(x)} windows of {len(self.genres)} genres")
+            expected = (len(x), len(self.genres))
+            raise BundleError(f"{self._label} returns an array of shape {p.shape}, not {expected}: use another one")
         return p
 
     @property
@@ -157,7 +158,7 @@ def write_bundle(
 ) -> None:
     """Write a bundle beside `folder` and rename it when it is complete; an existing one is replaced.
 
-    Between two renames the earlier one is called `.NAME.old-…`; after a kill there, the next write restores it.
+    Between two renames the earlier one is called `.NAME.old-…`; after a kill in between, the next write restores it.
 
     Args:
         folder: the bundle.
@@ -167,7 +168,7 @@ def write_bundle(
         name, view, clips, metrics, dataset, split, licence, temperature, calibration, own_names, gate: see `Bundle`.
 
     Raises:
-        BundleError: `folder` is there and is no bundle, or holds other files.
+        BundleError: `folder` exists and is not a bundle, or contains other files.
     """
     recover_or_refuse(folder)
     contents = {MODEL_FILE: onnx, CARD_FILE: readme.encode()}
@@ -194,17 +195,17 @@ def write_bundle(
 
 
 def replace_card(folder: Path, text: str) -> None:
-    """Give a bundle another card; the model stays as it is, byte for byte. Atomic, as `write_bundle`.
+    """Replace the card of a bundle; the model stays the same, byte for byte. Atomic, like `write_bundle`.
 
-    bundle.json holds the card's sha256, so that the fingerprint changes: cached results of the model
-    (`predict/cache.py`) are not found any more, and the next `predict` or `tag` processes every file once again.
+    bundle.json contains the sha256 of the card, so the fingerprint changes: cached results of the model
+    (`predict/cache.py`) no longer apply, and the next `predict` or `tag` processes every file again.
 
     Args:
         folder: the bundle.
         text: the card, in Markdown.
 
     Raises:
-        BundleError: the bundle is missing, changed, of an unknown version, or holds other files.
+        BundleError: the bundle is missing, changed, of an unknown version, or contains other files.
     """
     recover_or_refuse(folder)
     about, card = read_manifest(folder), text.encode()
@@ -232,21 +233,20 @@ def _replace_folder(folder: Path, contents: Mapping[str, bytes], about: Mapping[
 
 
 def recover_or_refuse(folder: Path) -> None:
-    """Restore what a kill left under another name, and refuse to replace anything but a bundle."""
+    """Restore a bundle that a kill left under another name, and refuse to replace anything but a bundle."""
     for left in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.old-*")):
         if not folder.exists() and is_only_a_bundle(left):
             left.rename(folder)
     if folder.exists() and not is_only_a_bundle(folder):
-        raise bundle_error(
-            folder, "is there, and is not a bundle or not only that: choose another folder, or remove it"
-        )
+        why = "exists and is not a bundle, or contains other files: choose another folder"
+        raise bundle_error(folder, why, colon="")
 
 
 def load_bundle(path: str | Path) -> Bundle:
     """The bundle in a folder, complete and unchanged.
 
     Raises:
-        BundleError: it is missing, changed, of an unknown version, or not usable; the message says which.
+        BundleError: it is missing, changed, of an unknown version or unusable.
     """
     folder = Path(path)
     about = read_manifest(folder)
@@ -274,27 +274,27 @@ def _make_session(onnx: bytes, view: View, where: Path) -> Any:
         _check_graph_fits(graph, view, where)
         measure(graph, BATCH_SIZE)
     except ValueError as e:
-        raise bundle_error(where, f"not a usable network: {one_line(e)}") from e
+        raise bundle_error(where, f"unusable network: {one_line(e)}") from e
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, THREADS
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    # `measure` has checked the order of the file; any other may keep more in memory at a time.
+    # `measure` has checked the order in the file; any other order may need more memory.
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
-    # Threads that spin while they wait for the next song take a core from decoding it.
+    # Threads that spin while waiting for the next song would slow down decoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"], enable_fallback=False)
     except Exception as e:  # onnxruntime's errors have no base of their own
-        raise bundle_error(where, f"not a usable network: {one_line(e)}") from e
+        raise bundle_error(where, "unusable network, onnxruntime cannot load it: use another model") from e
 
 
 def _check_graph_fits(graph: Graph, view: View, where: Path) -> None:
-    """The network must read windows of the view, in batches of any size, and return the genres' probabilities."""
-    inputs = [end for end in graph.inputs if end.name not in graph.constants]
-    if [(end.dtype, end.shape) for end in inputs] != [(FLOAT, (None, *view.shape))]:
-        found = [("any", *end.shape[1:]) if end.shape and end.shape[0] is None else end.shape for end in inputs]
-        raise bundle_error(where, f"reads {found}, the view {view.name} gives float32 {('any', *view.shape)}")
+    """Refuse a network that does not read windows of the view in batches of any size, or has another output."""
+    if [(end.dtype, end.shape) for end in graph.inputs] != [(FLOAT, (None, *view.shape))]:
+        found = [("any", *end.shape[1:]) if end.shape and end.shape[0] is None else end.shape for end in graph.inputs]
+        needed = f"the view {view.name} needs float32 {('any', *view.shape)}"
+        raise bundle_error(where, f"its input is {found}, but {needed}")
     if [end.name for end in graph.outputs] != [OUTPUT.encode()]:
-        raise bundle_error(where, f"must have one output, {OUTPUT!r}, and has {len(graph.outputs)}")
+        raise bundle_error(where, f"must have one output, {OUTPUT!r}. Received: {len(graph.outputs)}", colon="")

@@ -1,6 +1,6 @@
-"""A bundle's `bundle.json`: written, read, and refused with file and key where it is not valid.
+"""Writes, reads and validates `bundle.json` of a bundle; errors name file and key.
 
-A reader knows one `format_version`; another number means that another version of genrelab must read it.
+A version of genrelab reads one `format_version` only.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ FORMAT_VERSION = 1
 MODEL_FILE, CARD_FILE, MANIFEST_FILE = "model.onnx", "README.md", "bundle.json"
 
 MAX_NUMBER = 10_000_000
-"""Of all numbers of a view and of clips: rates and lengths beyond it are damage, or meant to fill the memory."""
+"""Limit of every number of a view and of clips: larger ones are damage or an attempt to fill the memory."""
 MAX_NUMBER_OF = {
     "clip_s": 600, "window_s": 600, "tolerance": 1, "max_clips": 10_000, "sr": 400_000, "n_fft": 1 << 17,
     "n_mels": 4_096, "size": 4_096,
 }  # fmt: skip
 MAX_OVERLAP = 100
-"""Windows, or frames, that may contain the same sample: with steps of one sample there would be one for each."""
+"""Most windows, or frames, that may contain the same sample: steps of one sample would give one for each."""
 
 MAX_BYTES = {MODEL_FILE: 1 << 30, CARD_FILE: 1 << 24, MANIFEST_FILE: 1 << 24}
-MAX_DEPTH = 20  # of lists and objects within each other
+MAX_DEPTH = 20  # of nested lists and objects
 
 VERSIONED_PACKAGES = (
     "genrelab",
@@ -54,54 +54,46 @@ KEY_TYPES: dict[str, tuple[type, ...]] = {
     "temperature": (int, float), "metrics": (dict,), "dataset": (str,), "split": (str,),
     "licence": (str, type(None)), "versions": (dict,), "files": (dict,), "created_by": (str,),
 }  # fmt: skip
-"""Keys of bundle.json besides `format_version`; there may also be `calibration`, where tracks were left to calibrate
-with, `own_names` and `gate`.
-"""
+"""Keys of bundle.json besides `format_version`; `calibration`, `own_names` and `gate` are optional."""
 
-WHO_WRITES = "`genrelab learn` writes one to the folder of --out, `genrelab train` to RUN/MODEL/bundle"
+BUNDLE_SOURCES = "`genrelab learn` writes one to its --out folder, `genrelab train` to RUN/MODEL/bundle"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Content of bundle.json, every key there and of its type, and as `fingerprint` its own sha256.
+    """Content of bundle.json, with all keys of the right type, and its own sha256 as `fingerprint`.
 
     Raises:
-        BundleError: it is missing or not valid; the message names file and key.
+        BundleError: it is missing or invalid; the message names file and key.
     """
     where = folder / MANIFEST_FILE
     content = _read_limited(where, MAX_BYTES[MANIFEST_FILE])
     try:
-        about = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite_float)
+        about = json.loads(content, parse_constant=_finite_float, parse_float=_finite_float)
     except (ValueError, RecursionError) as e:
-        raise bundle_error(where, f"not JSON: {one_line(e)}") from e
+        raise bundle_error(where, f"not valid JSON: {one_line(e)}") from e
     if not isinstance(about, dict):
         raise bundle_error(where, "not a JSON object")
     if _is_deeper(about, MAX_DEPTH):
-        raise bundle_error(where, f"lists and objects lie within each other more than {MAX_DEPTH} times")
+        raise bundle_error(where, f"lists and objects are nested more than {MAX_DEPTH} levels deep")
     found = about.get("format_version")
-    if type(found) is not int or found != FORMAT_VERSION:
-        raise bundle_error(
-            where, f"format_version is {_short_repr(found)}, this genrelab knows {FORMAT_VERSION}: another one wrote it"
-        )
+    rule = f"format_version must be {FORMAT_VERSION}: use the version of genrelab that wrote it"
+    _require(type(found) is int and found == FORMAT_VERSION, where, rule, found)
     for key, kinds in KEY_TYPES.items():
         if key not in about or not isinstance(about[key], kinds) or isinstance(about[key], bool):
             raise bundle_error(
                 where, f"{key} is missing" if key not in about else f"{key} cannot be {_short_repr(about[key])}"
             )
     for key in ("own_names", "gate"):
-        if not isinstance(about.get(key, False), bool):
-            raise bundle_error(where, f"{key} must be true or false. Received: {_short_repr(about[key])}")
+        value = about.get(key, False)
+        _require(isinstance(value, bool), where, f"{key} must be true or false", value)
     genres = about["genres"]
-    if len(genres) < 2 or not all(isinstance(g, str) for g in genres) or genres != sorted(set(genres)):
-        raise bundle_error(
-            where, f"genres must be two names or more, sorted, each once. Received: {_short_repr(genres)}"
-        )
+    are_sorted = len(genres) > 1 and all(isinstance(g, str) for g in genres) and genres == sorted(set(genres))
+    _require(are_sorted, where, "genres must be two or more different names, sorted", genres)
     for key, text in [(k, about[k]) for k, v in about.items() if isinstance(v, str)] + [("genres", g) for g in genres]:
         if not is_printable_line(text):
             raise bundle_error(where, f"{key} cannot be {_short_repr(text)}")
-    if about["pooling"] != "mean":
-        raise bundle_error(where, f"pooling must be 'mean'. Received: {_short_repr(about['pooling'])}")
-    if not 1e-6 < about["temperature"] < 1e6:
-        raise bundle_error(where, f"temperature must be about 1. Received: {_short_repr(about['temperature'])}")
+    _require(about["pooling"] == "mean", where, "pooling must be 'mean'", about["pooling"])
+    _require(1e-6 < about["temperature"] < 1e6, where, "temperature must be 1e-6 to 1e6", about["temperature"])
     return about | {"fingerprint": hashlib.sha256(content).hexdigest()}
 
 
@@ -112,7 +104,7 @@ def manifest_bytes(about: Mapping[str, Any]) -> bytes:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of `VERSIONED_PACKAGES`, as far as they are installed."""
+    """Versions of Python and of the installed ones of `VERSIONED_PACKAGES`."""
     found = {"python": platform.python_version()}
     for package in VERSIONED_PACKAGES:
         try:
@@ -122,33 +114,32 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _refuse_constant(text: str) -> float:
-    """Refuse NaN and infinities, which Python writes and reads, and no other reader of JSON knows.
-
-    Raises:
-        ValueError: always.
-    """
-    raise ValueError(f"{text} is no number")
-
-
 def _finite_float(text: str) -> float:
-    """The number; one that Python would read as infinite is refused.
+    """The number; NaN and infinities, which Python reads but JSON does not allow, are refused.
 
     Raises:
-        ValueError: it would be infinite.
+        ValueError: it is not finite.
     """
-    return value if math.isfinite(value := float(text)) else _refuse_constant(text[:50])
+    if math.isfinite(value := float(text)):
+        return value
+    raise ValueError(f"{text[:50]} is not a finite number")
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Is the value nested more than `depth` levels? Beyond the interpreter's stack, everything that uses it fails."""
+    """Is the value nested more than `depth` levels? Code that recurses would exceed the interpreter's stack."""
     level = [value]
     for _ in range(depth + 1):
         level = [x for v in level if isinstance(v, dict | list) for x in (v.values() if isinstance(v, dict) else v)]
     return bool(level)
 
 
-def _short_repr(value: Any) -> str:
+def _require(good: bool, where: Path, rule: str, value: object) -> None:
+    """Raise an error with the rule and the value unless it is `good`."""
+    if not good:
+        raise bundle_error(where, f"{rule}. Received: {_short_repr(value)}")
+
+
+def _short_repr(value: object) -> str:
     """A value for an error, cut to a limited length."""
     return repr(value)[:200]
 
@@ -156,27 +147,27 @@ def _short_repr(value: Any) -> str:
 def _read_limited(file: Path, max_bytes: int) -> bytes:
     try:
         status = file.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
-            raise bundle_error(file, "is not a regular file")
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
+            raise bundle_error(file, "is not a regular file", colon="")
         if status.st_size > max_bytes:
-            raise bundle_error(file, f"is larger than {max_bytes:,} bytes")
+            raise bundle_error(file, f"is larger than {max_bytes:,} bytes", colon="")
         return file.read_bytes()
     except FileNotFoundError as e:
         folders = (p for way in ("bundle", "*/bundle") for p in sorted(file.parent.glob(way)))
         inside = next((p for p in folders if (p / MANIFEST_FILE).is_file()), None)
         if inside is not None:
-            raise bundle_error(file.parent, f"holds no bundle itself: did you mean {inside}?") from e
-        what = "is missing: the bundle is unfinished or damaged" if file.parent.is_dir() else "no such folder"
-        where = file if file.parent.is_dir() else file.parent
-        raise bundle_error(where, f"{what}; {WHO_WRITES}") from e
+            raise bundle_error(file.parent, f"is not a bundle: did you mean {inside}?", colon="") from e
+        if file.parent.is_dir():
+            raise bundle_error(file, f"is missing: the bundle is incomplete; {BUNDLE_SOURCES}", colon="") from e
+        raise bundle_error(file.parent, f"no such folder; {BUNDLE_SOURCES}") from e
     except NotADirectoryError as e:
-        raise bundle_error(file.parent, f"is a file, and a bundle is a folder; {WHO_WRITES}") from e
+        raise bundle_error(file.parent, f"is a file; a bundle is a folder: {BUNDLE_SOURCES}", colon="") from e
     except (OSError, ValueError) as e:
         raise bundle_error(file, getattr(e, "strerror", None) or one_line(e)) from e
 
 
 def is_only_a_bundle(folder: Path) -> bool:
-    """Does a folder hold what `write_bundle` writes, damaged or not, and nothing else? An empty one does too."""
+    """Does a folder contain only files of a bundle, damaged or not, or nothing?"""
     if not folder.is_dir():
         return False
     names = {p.name for p in folder.iterdir()}
@@ -184,25 +175,23 @@ def is_only_a_bundle(folder: Path) -> bool:
 
 
 def read_verified(folder: Path, files: dict[str, Any]) -> dict[str, bytes]:
-    """Contents of the files that bundle.json lists, as they were written.
+    """Contents of the files that bundle.json lists, with verified checksums.
 
     Raises:
         BundleError: one is missing or has changed.
     """
-    if set(files) != {MODEL_FILE, CARD_FILE}:
-        raise bundle_error(
-            folder / MANIFEST_FILE,
-            f"files must be {MODEL_FILE} and {CARD_FILE}. Received: {_short_repr(sorted(files))}",
-        )
+    named = set(files) == {MODEL_FILE, CARD_FILE}
+    _require(named, folder / MANIFEST_FILE, f"files must be {MODEL_FILE} and {CARD_FILE}", sorted(files))
     contents = {name: _read_limited(folder / name, MAX_BYTES[name]) for name in files}
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != files[name]:
-            raise bundle_error(folder / name, "changed since the bundle was written (its sha256 differs)")
+            why = "was changed after the bundle was written (its sha256 differs)"
+            raise bundle_error(folder / name, why, colon="")
     return contents
 
 
 def stored_view(stored: dict[str, Any], where: Path) -> View:
-    """The view that bundle.json describes, complete and with possible numbers.
+    """The view in bundle.json, complete and with valid settings.
 
     Raises:
         BundleError: it is not valid.
@@ -219,7 +208,7 @@ def stored_view(stored: dict[str, Any], where: Path) -> View:
 
 
 def stored_clips(stored: dict[str, Any], where: Path) -> ClipSettings:
-    """The clips that bundle.json describes.
+    """The clips in bundle.json.
 
     Raises:
         BundleError: they are not valid.
@@ -232,7 +221,7 @@ def stored_clips(stored: dict[str, Any], where: Path) -> ClipSettings:
 
 
 def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
-    """Results on calibration tracks in bundle.json; None where it has none, as those of genrelab 0.2.
+    """Results on calibration tracks in bundle.json; None if there are none, as in genrelab 0.2.
 
     Raises:
         BundleError: they are not valid.
@@ -240,19 +229,17 @@ def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
     if "calibration" not in about:
         return None
     try:
-        found = evidence_from_json(about["calibration"], about["genres"])
-        if not is_printable_line(found.fitted_on):
-            raise ValueError(f"fitted_on cannot be {_short_repr(found.fitted_on)}")
+        return evidence_from_json(about["calibration"], about["genres"])
     except ValueError as e:
         raise bundle_error(where, f"calibration: {one_line(e)}") from e
-    return found
 
 
 def _check_numbers(cls: type[View | ClipSettings], stored: dict[str, Any], where: Path) -> None:
-    """Refuse numbers that are missing, of another type than the defaults', or with which no clip can be processed."""
+    """Refuse settings that are missing, of another type than the default, or out of range."""
+    what = "clips" if cls is ClipSettings else "view"
     for f in dataclasses.fields(cls):
         if f.name not in stored:
-            raise bundle_error(where, f"{cls.__name__}: {f.name} is missing")
+            raise bundle_error(where, f"{what}: {f.name} is missing")
         value: Any = stored[f.name]
         kinds = {float: (int, float), tuple: (list,)}.get(type(f.default), (type(f.default),))
         good = type(value) in kinds
@@ -261,17 +248,16 @@ def _check_numbers(cls: type[View | ClipSettings], stored: dict[str, Any], where
         elif good and not isinstance(value, bool):
             good = 0 < value <= MAX_NUMBER_OF.get(f.name, MAX_NUMBER) or (value == 0 and f.name == "tolerance")
         if not good:
-            raise bundle_error(where, f"{cls.__name__}: {f.name} cannot be {_short_repr(value)}")
+            raise bundle_error(where, f"{what}: {f.name} cannot be {_short_repr(value)}")
     for step, length in (("hop_s", "window_s"), ("hop_length", "n_fft")):
-        if step in stored and length in stored and stored[step] * MAX_OVERLAP < stored[length]:
-            raise bundle_error(
-                where, f"{cls.__name__}: {step} cannot be {_short_repr(stored[step])}, so far below {length}"
-            )
+        if step in stored and length in stored:
+            good = stored[step] * MAX_OVERLAP >= stored[length]
+            _require(good, where, f"{what}: {step} must be at least {length} / {MAX_OVERLAP}", stored[step])
 
 
-def bundle_error(where: Path, why: str) -> BundleError:
-    """The error for one file of a bundle, on one line."""
-    return BundleError(f"{printable(str(where))}: {printable(why)}")
+def bundle_error(where: Path, why: str, *, colon: str = ":") -> BundleError:
+    """The error for one file of a bundle, on one line; without a colon if `why` continues the sentence."""
+    return BundleError(f"{printable(str(where))}{colon} {printable(why)}")
 
 
 def one_line(e: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The model card: what a model was trained on, how good it is, what it was not tested on, and its input."""
+"""The model card: what a model is, how good it is and on which tracks, its limits, its training data, its input."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrelab.core.config import FIRST_CLIP_VIEWS, ClipSettings, EmbeddingView, TableView, View
+from genrelab.core.text import percent, pluralize
 from genrelab.evaluation import metrics
 from genrelab.evaluation.calibration import MIN_TRACKS, Evidence
+from genrelab.evaluation.percent import format_interval, format_percent
 from genrelab.evaluation.thresholds import LEVEL, Threshold
 
 if TYPE_CHECKING:
@@ -19,15 +21,15 @@ if TYPE_CHECKING:
     from genrelab.records.examples import Examples
     from genrelab.records.task import Task
 
-USAGE_HEADING = "## How it is fed"
-"""Heading of the card's last section; the rest of a card is the same in every format."""
+USAGE_HEADING, EARLIER_USAGE_HEADING = "## Input and output", "## How it is fed"
+"""Heading of the card's last section, now and in genrelab 0.2; the rest of a card is the same in every format."""
 
 PRECISIONS, COVERAGE = (0.5, 0.8, 0.9), 0.9
 """Precisions and coverage that the card reports."""
 
 EMBEDDING_CAVEAT = (
-    "Unknown artists are unknown to this model only: the music networks below it were trained on the Million Song "
-    "Dataset, which holds songs of many artists, perhaps of these, too."
+    "The frozen music networks that this model is built on were trained on the Million Song Dataset, which may contain "
+    "songs by the same artists: an artist who is new to this model may have been in their training data."
 )
 """What a reader of scores on `embedding` must know."""
 
@@ -49,104 +51,89 @@ def card_text(
         clips: which stretches of a track it reads.
         evidence: its results on calibration tracks.
     """
-    lines = [
+    view, genres = examples.view, task.genres
+    use = f"audio (view `{view.name}`). Use it with `genrelab predict FILE --model BUNDLE`."
+    return join_paragraphs(
         f"# {model.display}",
-        "",
-        f"Genre classifier made by genrelab {version('genrelab')}: reads `{examples.view.name}`, answers one of "
-        f"{len(task.genres)} genres: {', '.join(task.genres)}.",
-        "",
-        *_data_section(task, about["notes"]),
-        *_scores_section(task, about["scores"], examples.view),
-        *_per_genre_table(about["scores"]),
-        *_calibration_lines(model, about, evidence),
-        *_untested_section(task),
+        f"A genre classifier for {len(genres)} genres: {', '.join(genres)}. It reads "
+        f"{'rows of a table.' if isinstance(view, TableView) else use} Made by genrelab {version('genrelab')}.",
+        *_scores_section(task, about["scores"], view),
+        *_confidence_section(model, task, about.get("calibration"), evidence),
+        *_limits_section(task, about["notes"]),
+        *_data_section(task),
         *_licence_section(task),
-        *usage_section("onnx", examples.view, clips, len(task.genres)),
-        "",
-    ]
-    return "\n".join(lines)
+        *usage_section("onnx", view, clips, len(genres)),
+    )
 
 
-def _data_section(task: Task, notes: list[str]) -> list[str]:
-    split, prepared = task.split, task.prepared
-    counts = ", ".join(f"{n} {part}" for part, n in split.counts.items() if n)
-    learned = [g for g, part in zip(prepared.tracks["genre"], split.parts, strict=True) if part == "training"]
-    by_genre = ", ".join(f"{g} {n}" for g, n in sorted(Counter(learned).items()))
-    return [
-        "## Data",
-        "",
-        f"Trained on {split.counts['training']} tracks of {prepared.name} ({by_genre}).",
-        f"Split `{split.policy}`: {counts}.",
-        *[f"- {note}" for note in (*task.notes, *notes)],
-        "",
-    ]
+def join_paragraphs(*paragraphs: str) -> str:
+    """A text of headings, paragraphs and tables; empty ones are left out."""
+    return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
 def _scores_section(task: Task, s: dict[str, Any], view: View) -> list[str]:
     y, roles = task.labels(chooses=False), np.array(task.split.roles)
-    most, genre = metrics.majority(y.y[y.role == "fit"], y.y[roles == "score"])
+    share, genre = metrics.majority(y.y[y.role == "fit"], y.y[roles == "score"])
+    rows = {
+        "accuracy": f"{format_percent(s['accuracy'])} | {format_interval(s['accuracy_low'], s['accuracy_high'])} %",
+        "balanced accuracy": format_percent(s["balanced_accuracy"]) + " |",
+        "macro F1": f"{s['macro_f1']:.3f} |",
+        "true genre among the top 3": format_percent(s["top3"]) + " |",
+        "log loss": f"{s['log_loss']:.3f} |",
+        "expected calibration error (ECE)": f"{s['ece']:.3f} |",
+        "chance": format_percent(metrics.chance(len(task.genres))) + " |",
+        f"always guessing {task.genres[genre]}": format_percent(share) + " |",
+    }
     return [
         "## Scores",
-        "",
-        f"On n = {s['n']} tracks of the {task.split.scored_part} part, on which nothing was fitted or chosen; the "
-        f"interval counts {s['interval_over']} ({s['n_groups']} of them).",
-        "",
-        "| score | value | 95 % interval |",
-        "|---|---|---|",
-        f"| accuracy | {s['accuracy']:.3f} | {s['accuracy_low']:.3f} to {s['accuracy_high']:.3f} |",
-        *[f"| {name} | {s[name]:.3f} | |" for name in ("balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")],
-        f"| guessing | {metrics.chance(len(task.genres)):.3f} | |",
-        f"| always {task.genres[genre]} | {most:.3f} | |",
-        "",
-        *averaging_lines(view),
+        f"Measured on {pluralize(s['n'], f'{task.split.scored_part} track')}, which were used neither for training "
+        f"nor for choosing settings. The interval is computed over {s['interval_over']} (n = {s['n_groups']}).",
+        table("score | value | 95 % interval", [f"{name} | {value}" for name, value in rows.items()]),
+        averaging_note(view),
+        table("genre | n | precision | recall | F1", [_genre_row(*row) for row in s["per_genre"].items()]),
     ]
 
 
-def averaging_lines(view: View) -> list[str]:
-    """Where scoring and `predict` differ: of `embedding` one averages what the model reads, the other its answers."""
+def table(columns: str, rows: list[str]) -> str:
+    """A table in Markdown; the cells of a row are separated by ` | `."""
+    line = "|---" * (columns.count("|") + 1) + "|"
+    return "\n".join([f"| {columns} |", line, *(f"| {row} |" for row in rows)])
+
+
+def averaging_note(view: View) -> str:
+    """How scoring and `predict` differ for models on `embedding`; empty for others."""
     if not isinstance(view, EmbeddingView):
-        return []
-    windows = f"up to {view.max_windows} windows of {view.window_s:.0f} s"
-    return [
-        f"For these scores the outputs of the frozen networks were averaged over {windows} of each clip or "
-        "track. `genrelab predict` lets the model answer on each window, and averages the answers.",
-        "",
-    ]
+        return ""
+    return (
+        f"For these scores the model classified the mean of up to {view.max_windows} windows of {view.window_s:.0f} s. "
+        "`genrelab predict` classifies each window and averages the probabilities."
+    )
 
 
-def _per_genre_table(s: dict[str, Any]) -> list[str]:
-    rows = [_per_genre_row(genre, scores) for genre, scores in s["per_genre"].items()]
-    return ["| genre | n | precision | recall | F1 |", "|---|---|---|---|---|", *rows, ""]
-
-
-def _per_genre_row(genre: str, scores: dict[str, Any]) -> str:
+def _genre_row(genre: str, scores: Mapping[str, Any]) -> str:
     if not scores["n"]:
-        return f"| {genre} | 0 | not measured | not measured | not measured |"
+        return f"{genre} | 0 | not measured | not measured | not measured"
     shown = " | ".join("–" if scores[k] is None else f"{scores[k]:.3f}" for k in ("precision", "recall", "f1"))
-    return f"| {genre} | {scores['n']} | {shown} |"
+    return f"{genre} | {scores['n']} | {shown}"
 
 
-def _calibration_lines(model: Model, about: dict[str, Any], evidence: Evidence | None) -> list[str]:
-    found = about.get("calibration")
+def _confidence_section(
+    model: Model, task: Task, found: Mapping[str, Any] | None, evidence: Evidence | None
+) -> list[str]:
     if found is None or evidence is None:
         return []
-    epochs = ", on which its epoch was chosen, too" if model.needs_validation else ""
+    remark = " The best epoch was chosen on them, too." if model.needs_validation else ""
     before, after, c, p = (found["scored"][key] for key in ("before", "after", "coverage", "precision"))
-    right = "" if p["precision"] is None else f", and {p['precision']:.1%} of these answers are right"
     fitted = was_fitted(found)
-    figures = (
-        f"the temperature took the log loss from {before['log_loss']:.3f} to {after['log_loss']:.3f} and the ECE from "
-        f"{before['ece']:.3f} to {after['ece']:.3f}"
-        if fitted
-        else f"the log loss is {after['log_loss']:.3f} and the ECE {after['ece']:.3f}"
-    )
+    changes = [(f"from {before[k]:.3f} to " if fitted else "") + f"{after[k]:.3f}" for k in ("log_loss", "ece")]
+    correct = "" if p["precision"] is None else f", and {format_percent(p['precision'])} of these answers are correct"
+    answered = format_percent(p["answered"]) if p["answered"] else "none"
     return [
-        *calibration_section(found["temperature"] if fitted else None, evidence, found["fitted_on"], epochs),
-        "",
-        f"On the scored tracks {figures}. The sets hold the true genre of {c['covered']:.1%} of them, and "
-        f"{c['set_size']:.1f} genres on average. With a precision of {p['asked']:g} asked for, {p['answered']:.1%} of "
-        f"them are answered{right}.",
-        "",
+        *calibration_section(found["temperature"] if fitted else None, evidence, found["fitted_on"], remark),
+        f"On the {task.split.scored_part} tracks{', calibration changes these scores' * fitted}: log loss "
+        f"{changes[0]}, ECE {changes[1]}. `--coverage {COVERAGE:g}` lists {c['set_size']:.1f} genres on average, and "
+        f"the true genre is among them for {format_percent(c['covered'])} of the tracks. `--min-precision "
+        f"{p['asked']:g}` gives a genre to {answered} of them{correct}.",
     ]
 
 
@@ -156,116 +143,129 @@ def was_fitted(calibration: Mapping[str, Any]) -> bool:
 
 
 def calibration_section(temperature: float | None, evidence: Evidence, fitted_on: str, remark: str = "") -> list[str]:
-    """The card's section on what calibration tracks support, without what was measured elsewhere.
+    """The paragraphs of the card's section on confidence: what the calibration tracks support.
 
     Args:
         temperature: None where none was fitted.
         fitted_on: which tracks they are, in words.
-        remark: a further remark on them.
+        remark: a further sentence on them.
     """
     found = [evidence.thresholds(p) for p in PRECISIONS]
     supported = [g for g in evidence.genres if any(of[g].confidence is not None for of in found)]
     never = [g for g in evidence.genres if g not in supported]
-    table = [
-        f"| answer | {' | '.join(f'precision {p:g}' for p in PRECISIONS)} |",
-        f"|---|{'---|' * len(PRECISIONS)}",
-        *[f"| {genre} | {' | '.join(_format_threshold(of[genre]) for of in found)} |" for genre in supported],
-    ]
-    tracks = f"{evidence.n} tracks ({fitted_on}) of {evidence.n_artists} artists or single tracks{remark}"
-    rest = [f"Supported at none of {', '.join(f'{p:g}' for p in PRECISIONS)}: {', '.join(never)}."]
+    rows = [" | ".join([genre, *(_format_threshold(of[genre]) for of in found)]) for genre in supported]
+    tracks = f"{pluralize(evidence.n, 'track')} ({fitted_on})"
+    short = f", at least {MIN_TRACKS} are needed" if evidence.n < MIN_TRACKS else ""
     return [
-        "## How sure",
-        "",
-        f"No temperature was fitted: its probabilities are as they came. What follows rests on {tracks}."
-        if temperature is None
-        else f"Calibrated on {tracks}. Temperature {temperature:g}.",
-        "",
-        f"`--coverage {COVERAGE:g}` names every genre with a probability of {evidence.least_likely(COVERAGE):g} or "
-        f"more, and where none has, the most probable until they add up to {COVERAGE:g}; of tracks like these, a share "
-        f"of {COVERAGE:g} or more has its genre among them.",
-        "",
-        "With `--min-precision` an answer counts from these confidences on, and is `unknown` below. Each is the lowest "
-        f"that has the precision with a probability of {LEVEL:.0%}, given the calibration tracks of that genre, the "
-        "tracks of one artist being taken for alike, and as a prior those of other genres. In brackets: how many of "
-        "that genre's own answers were right, and by how many artists the tracks are.",
-        "",
-        *(table if supported else rest),
-        *(["", *rest] if supported and never else []),
+        "## Confidence",
+        (f"Not calibrated: {tracks}{short}." if temperature is None else f"Calibrated on {tracks}.")
+        + f" They are by {pluralize(evidence.n_artists, 'artist')}; each track by an unknown artist counts as an "
+        f"artist of its own.{remark}" + ("" if temperature is None else f" Temperature: {temperature:g}."),
+        "`genrelab predict` gives a track a genre if the confidence reaches that genre's minimum, and `unknown` "
+        "otherwise. The minimum depends on `--min-precision`, the share of answers that should be correct:",
+        table(" | ".join(["genre", *(f"precision {100 * p:g} %" for p in PRECISIONS)]), rows) if rows else "",
+        f"Genres that reach none of these precisions: {', '.join(never)}." if never else "",
+        "In brackets: of the calibration tracks that got this genre with at least this confidence, how many are "
+        "correct, and their number of artists. A minimum reaches its precision with a probability of "
+        f"{percent(LEVEL)}. For genres with few tracks, the tracks of the other genres are used too; tracks by one "
+        "artist are not treated as independent.",
+        f"`--coverage {COVERAGE:g}` lists every genre of probability {evidence.least_likely(COVERAGE):g} or more; "
+        f"if there is none, the most probable ones until they add up to {COVERAGE:g}. For tracks like these the true "
+        f"genre is among them at least {percent(COVERAGE)} of the time.",
     ]
 
 
 def _format_threshold(t: Threshold) -> str:
     if t.confidence is None:
         return "never"
-    return f"{t.confidence:g} ({t.right} of {t.n}, by {t.n_artists})"
+    return f"{t.confidence:g} ({t.right} of {t.n} correct, {pluralize(t.n_artists, 'artist')})"
 
 
-def _untested_section(task: Task) -> list[str]:
+def _limits_section(task: Task, notes: list[str]) -> list[str]:
     leak = {
-        "random": " Artists may stand on both sides of the split: expect less of artists that it has not heard.",
-        "article": " The article's split leaks artists: expect far less of artists that it has not heard.",
+        "random": " Artists may be in both the training and the test set: expect lower scores for new artists.",
+        "article": " Artists are in both the training and the test set: expect far lower scores for new artists.",
     }.get(task.split.policy, "")
     return [
-        "## Not tested on",
-        "",
-        "Other collections, recordings by microphone, speech, and music of none of these genres: it answers one of its "
-        f"genres whatever it hears.{leak}",
-        "",
+        "## Limits",
+        "Not tested on other collections, microphone recordings, speech or music of other genres. The model gives "
+        f"probabilities for its own genres only.{leak}",
+        "\n".join(f"- {note}" for note in notes),
+    ]
+
+
+def _data_section(task: Task) -> list[str]:
+    split, prepared = task.split, task.prepared
+    counts = ", ".join(f"{n:,} {part}" for part, n in split.counts.items() if n)
+    trained = [g for g, part in zip(prepared.tracks["genre"], split.parts, strict=True) if part == "training"]
+    by_genre = ", ".join(f"{g} {n:,}" for g, n in sorted(Counter(trained).items()))
+    return [
+        "## Training data",
+        f"{pluralize(trained, 'track')} of {prepared.name}: {by_genre}. Split `{split.policy}`: {counts}.",
+        "\n".join(f"- {note}" for note in task.notes),
     ]
 
 
 def _licence_section(task: Task) -> list[str]:
-    t = task.prepared.tracks
-    counts = Counter(x for x, part in zip(t["licence"], task.split.parts, strict=True) if part == "training")
-    unknown = counts.pop(None, 0) + counts.pop("", 0)
-    named = [f"{name} ({n} tracks)" for name, n in counts.most_common(MAX_LICENCES)]
-    others = sum(counts.values()) - sum(n for _, n in counts.most_common(MAX_LICENCES))
-    named += [f"{len(counts) - MAX_LICENCES} other licences ({others} tracks)"] if others else []
-    named += [f"no licence known ({unknown} tracks)"] if unknown else []
+    licences = zip(task.prepared.tracks["licence"], task.split.parts, strict=True)
+    counts = Counter(licence or "" for licence, part in licences if part == "training")
+    unknown = counts.pop("", 0)
+    named = counts.most_common(MAX_LICENCES)
+    if others := counts.most_common()[MAX_LICENCES:]:
+        named.append((pluralize(others, "other licence"), sum(n for _, n in others)))
+    named += [("unknown", unknown)] if unknown else []
+    text = ", ".join(f"{name} ({pluralize(n, 'track')})" for name, n in named)
     return [
         "## Licence",
-        "",
-        f"What it was trained on: {', '.join(named)}. genrelab grants no rights in that music and claims none in this "
-        "model: whether it may be used for a purpose follows from the licences of the music.",
-        "",
+        f"Licences of the training tracks: {text}. genrelab grants no rights in that music and claims none in this "
+        "model. Whether you may use the model depends on the licences of the music.",
     ]
+
+
+def split_usage(card: str) -> tuple[str, str]:
+    """A card before its last section (`usage_section`), and that section, which may be missing."""
+    before, heading, after = card.partition(USAGE_HEADING if USAGE_HEADING in card else EARLIER_USAGE_HEADING)
+    return before, heading + after
 
 
 def usage_section(form: str, view: View, clips: ClipSettings, n_genres: int) -> list[str]:
     """The card's last section: how to use a model in one form (`onnx`, `litert`, `saved-model`, `waveform-onnx`)."""
-    shape = ", ".join(str(n) for n in view.shape)
-    ends = f"`x`, float32 (windows, {shape}), goes in; `probabilities`, float32 (windows, {n_genres}), comes out"
+    file = {
+        "onnx": "`model.onnx`, for onnxruntime",
+        "litert": "`model.tflite`, for LiteRT, signature `serving_default`",
+        "saved-model": "This folder, for `tf.saved_model.load`, signature `serving_default`",
+        "waveform-onnx": "`model.onnx`, for onnxruntime on servers, in browsers and on phones",
+    }[form]
+    numbers = "`bundle.json`" if form == "onnx" else "`settings.json`"
+    given = f"`x`, float32 (windows, {', '.join(map(str, view.shape))})"
+    result, window = f"(windows, {n_genres})", _window_text(view, numbers)
     if form == "waveform-onnx":
         assert not isinstance(view, TableView)
-        ends = (
-            f"`samples`, float32 (samples,), mono, full scale 1, at {view.sr:,} Hz, of one clip, goes in "
-            f"({clips.min_s:g} s or longer: what it says of less, or of silence, means nothing); "
-            f"`probabilities`, float32 ({n_genres},), comes out"
+        networks = isinstance(view, EmbeddingView)
+        steps = ", cuts windows and runs the frozen music networks" if networks else " and cuts windows"
+        given = (
+            f"`samples`, float32 (samples,): a clip of at least {clips.min_s:g} s, mono, full scale 1, {view.sr:,} Hz"
         )
-    first = {
-        "onnx": f"`model.onnx`, for onnxruntime: {ends}.",
-        "litert": f"`model.tflite`, for LiteRT, signature `serving_default`: {ends}.",
-        "saved-model": f"This folder, for `tf.saved_model.load`, signature `serving_default`: {ends}.",
-        "waveform-onnx": f"`model.onnx`, for onnxruntime on servers, in browsers and on phones: {ends}.",
-    }[form]
-    numbers = "bundle.json" if form == "onnx" else "settings.json"
-    also = " and in the graph's metadata, beside its rate" if form == "waveform-onnx" else ""
-    genres = f"The genres, in the order of the probabilities, stand in `{numbers}`{also}."
-    return [USAGE_HEADING, "", first, genres, "", _window_text(form, view), "", _clips_text(view, clips)]
+        result, numbers = f"({n_genres},)", f"{numbers} and, with the sample rate, in the graph's metadata"
+        window = (
+            f"The audio only needs resampling: the graph adjusts its level{steps}. Results for silence mean nothing."
+        )
+    return [
+        USAGE_HEADING,
+        f"{file}. Input: {given}. Output: `probabilities`, float32 {result}. The genres are in {numbers}, in the same "
+        "order.",
+        window,
+        _clips_text(view, clips),
+    ]
 
 
-def _window_text(form: str, view: View) -> str:
-    numbers = "bundle.json" if form == "onnx" else "settings.json"
-    networks = isinstance(view, EmbeddingView)
-    if form == "waveform-onnx":
-        inside = "levels, windows and the frozen networks" if networks else "levels and windows"
-        return f"Nothing else is computed before or behind it but the resampling; {inside} are its own matter."
+def _window_text(view: View, numbers: str) -> str:
     if isinstance(view, TableView):
-        return f"A window is a row of the columns that `{numbers}` names, in that order."
+        return f"A window is a row of the table: the columns that {numbers} lists, in that order."
+    networks = " The frozen music networks are part of genrelab and of this view." * isinstance(view, EmbeddingView)
     return (
-        f"A window is what the view `{view.name}` makes of mono samples at {view.sr:,} Hz, with the numbers in "
-        f"`{numbers}`: in Python `genrelab.views.compute` does it, and `genrelab predict` all of this."
-        + (" It runs the frozen networks that come with genrelab; this model is what follows them." if networks else "")
+        f"A window is the view `{view.name}` of mono audio at {view.sr:,} Hz, with the settings in {numbers}. In "
+        f"Python, `genrelab.views.compute` computes it.{networks}"
     )
 
 
@@ -273,21 +273,16 @@ def _clips_text(view: View, clips: ClipSettings) -> str:
     if isinstance(view, TableView):
         return "The probabilities of a track are the mean over its rows."
     if view.name in FIRST_CLIP_VIEWS:
-        return f"Of a track only the beginning is heard: its first clip, of up to {clips.clip_s:g} s."
-    numbers = f"floor((i + 1/2) n / {clips.max_clips}) for i from 1 to {clips.max_clips - 1}"
-    others = f" and, counted from 0, those with the numbers {numbers}" if clips.max_clips > 1 else ""
-    return (
-        f"A track of up to {clips.clip_s * (1 + clips.tolerance):g} s is one clip. A longer one is cut into clips of "
-        f"{clips.clip_s:g} s, and one more that ends where the track ends if at least half a clip is left. Of n "
-        f"clips, more than {clips.max_clips}, the first is heard{others}; silent ones are left out. The probabilities "
-        f"of a track are the mean over its clips.{_early_stop_text(view)}"
+        return f"Only the beginning of a track is used: its first clip, up to {clips.clip_s:.3g} s."
+    numbers = f", and clips number floor((i + 1/2) n / {clips.max_clips}) for i = 1 to {clips.max_clips - 1}"
+    early = (
+        " `genrelab predict` starts with clips spread over the track and stops when the result is clear, after two at "
+        "the earliest; with `--windows all` it uses every clip."
     )
-
-
-def _early_stop_text(view: View) -> str:
-    if not isinstance(view, EmbeddingView):
-        return ""
     return (
-        " `genrelab predict` takes clips spread over the track and stops as soon as the answer is clear, after two at "
-        "the earliest; with `--windows all` it takes every clip."
+        f"A track of up to {clips.clip_s * (1 + clips.tolerance):.3g} s is one clip. A longer one is cut into clips of "
+        f"{clips.clip_s:.3g} s; if at least half a clip remains, one more ends where the track ends. If a track has "
+        f"n > {clips.max_clips} clips, these are used: the first (number 0){numbers if clips.max_clips > 1 else ''}. "
+        "Silent clips are skipped. The probabilities of a track are the mean over its clips."
+        f"{early if isinstance(view, EmbeddingView) else ''}"
     )

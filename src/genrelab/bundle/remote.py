@@ -1,4 +1,4 @@
-"""Bundles at an fsspec address (`s3://bucket/run/svm/bundle`): copied to this disk, and loaded from there."""
+"""Bundles at an fsspec address (`s3://bucket/run/svm/bundle`): copied to this disk and loaded from there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrelab.bundle.bundle import Bundle, load_bundle
-from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE, MAX_BYTES, MODEL_FILE, WHO_WRITES, one_line
+from genrelab.bundle.manifest import BUNDLE_SOURCES, CARD_FILE, MANIFEST_FILE, MAX_BYTES, MODEL_FILE, one_line
 from genrelab.core.errors import BundleError, printable
 from genrelab.core.text import join_first
 
@@ -45,14 +45,14 @@ def load_bundle_at(name: str | Path) -> Bundle:
 
 
 def fetch_bundle(name: str | Path) -> Path:
-    """The folder of a bundle on this disk: itself, or a copy of what lies at an address, until this process ends.
+    """The folder of a bundle on this disk: itself, or a copy of an address, kept until this process ends.
 
-    An address may also be RUN/MODEL. The copy is made once, or again where a file of it is gone, and is not checked:
-    that is done when it is loaded.
+    An address may also be RUN/MODEL. The copy is made once, and again if one of its files is gone; it is checked when
+    it is loaded.
 
     Raises:
         BundleError: no bundle there, or it cannot be fetched.
-        SettingsError: an address of a kind that is not known here, or that needs a package.
+        SettingsError: an unknown kind of address, or one that needs a package.
     """
     if not is_address(name):
         return Path(name)
@@ -63,7 +63,7 @@ def fetch_bundle(name: str | Path) -> Path:
         return source.local
     address = str(name).rstrip("/")
     copy = _COPIES.get(address)
-    if copy is None or not all((copy / file).is_file() for file in _FILES):  # who cleans temporary folders may be early
+    if copy is None or not all((copy / file).is_file() for file in _FILES):  # the system may clean temporary folders
         copy = _COPIES[address] = _fetch(address)
     return copy
 
@@ -77,25 +77,25 @@ def _fetch(address: str) -> Path:
         source = _folder_of_bundle(Folder(address))
         for file in _FILES:
             if source.size(file) > MAX_BYTES[file]:
-                raise BundleError(f"{printable(str(source))}/{file}: is larger than {MAX_BYTES[file]:,} bytes")
+                raise BundleError(f"{printable(str(source))}/{file} is larger than {MAX_BYTES[file]:,} bytes")
             source.fetch(file, where)
     except BundleError:
         raise
-    except Exception as e:  # file systems raise errors of their own, with no base in common
-        raise BundleError(f"{printable(address)}: cannot be fetched: {printable(one_line(e))}") from e
+    except Exception as e:  # file systems have no common base class for errors
+        raise BundleError(f"{printable(address)} cannot be downloaded: {printable(one_line(e))}") from e
     return where
 
 
 def _folder_of_bundle(source: Folder) -> Folder:
-    """The folder itself, or `bundle` in it where it is RUN/MODEL.
+    """The folder itself, or `bundle` in it if it is RUN/MODEL.
 
     Raises:
-        BundleError: neither holds a bundle.
+        BundleError: neither contains a bundle.
     """
     if source.exists(MANIFEST_FILE):
         return source
     if source.exists(f"bundle/{MANIFEST_FILE}"):
         return source / "bundle"
     models = [name for name in source.names() if source.exists(f"{name}/bundle/{MANIFEST_FILE}")]
-    why = f"is a RUN: name one of its models ({join_first(models)})" if models else f"no bundle there; {WHO_WRITES}"
-    raise BundleError(f"{printable(str(source))}: {why}")
+    why = f"is the folder of a run: add the name of a model ({join_first(models)})"
+    raise BundleError(f"{printable(str(source))} {why if models else f'has no bundle; {BUNDLE_SOURCES}'}")

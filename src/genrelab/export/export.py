@@ -13,24 +13,23 @@ import numpy as np
 from genrelab.audio.clips import Clip
 from genrelab.bundle.bundle import Bundle, load_bundle, write_bundle
 from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE
-from genrelab.bundle.model_card import USAGE_HEADING, card_text, usage_section
+from genrelab.bundle.model_card import card_text, join_paragraphs, split_usage, usage_section
 from genrelab.bundle.remote import load_bundle_at
 from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, View, view_to_json
 from genrelab.core.errors import ModelError, SettingsError, printable
 from genrelab.core.storage import Folder
+from genrelab.core.text import pluralize
 from genrelab.export.export_folder import finish_export, replacing
 from genrelab.export.formats import (
     FORMATS,
     MAX_DIFFERENCE,
-    OUTPUT,
     ModelInput,
     TrainedModel,
-    get_format,
     model_input,
     sample_rate,
 )
 from genrelab.export.waveform_graph import SAMPLES
-from genrelab.models.onnx_export import INPUT
+from genrelab.models.onnx_export import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from genrelab.evaluation.calibration import Calibration
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 TIMED_WINDOWS = 20
 PROBE_S = 4.0  # length of each noise that an export is checked on
-PROBE_COLOURS = (1, 4, 16, 64)  # lengths of moving averages, in samples: ever darker noise
+PROBE_COLOURS = (1, 4, 16, 64)  # lengths of moving averages, in samples: darker and darker noise
 
 
 def write_model_bundle(
@@ -58,8 +57,7 @@ def write_model_bundle(
         calibration: its temperature and evidence.
 
     Returns:
-        Milliseconds that the bundle takes for a track's windows (without decoding and view), and size of its
-        network in bytes.
+        Milliseconds for the windows of a track (without decoding and view), and the size of the network in bytes.
     """
     onnx, clips = model.onnx(), clip_settings(task, examples.view)
     prepared = task.prepared
@@ -74,7 +72,7 @@ def write_model_bundle(
         metrics=about["scores"],
         dataset=prepared.name,
         split=task.split.policy,
-        licence=f"{len(licences)} licences of the tracks, such as {licences[0]}" if licences else None,
+        licence=f"{pluralize(licences, 'licence')} of the tracks, such as {licences[0]}" if licences else None,
         temperature=calibration.temperature,
         calibration=calibration.evidence,
         readme=card_text(model, task, examples, about, clips, calibration.evidence),
@@ -85,17 +83,17 @@ def write_model_bundle(
 def clip_settings(task: Task, view: View) -> ClipSettings:
     """The clips that a bundle classifies: those of its preparation, no longer than the longest training track.
 
-    A model trained on 3 s excerpts fails on the statistics of 30 s: songs are then classified in clips of 3 s. Only
-    tracks of the training part count; a track longer by no more than the tolerance is still one clip. Models on
-    `embedding` read windows of 3 s whatever they learned from, and get `EMBEDDING_CLIPS`.
+    A model trained on 3 s excerpts fails on the statistics of 30 s: songs are then classified in clips of 3 s. A track
+    longer by no more than the tolerance is still one clip. Models on `embedding` read windows of 3 s in any case and
+    get `EMBEDDING_CLIPS`.
     """
     settings = ClipSettings(**task.prepared.about["settings"].get("clips", {}))
     if isinstance(view, EmbeddingView):
         return replace(EMBEDDING_CLIPS, min_s=settings.min_s)
     t = task.prepared.tracks
     tracks = zip(t["duration_s"], t["status"], task.split.parts, strict=True)
-    learned = [d for d, status, part in tracks if d is not None and status == "ok" and part == "training"]
-    return replace(settings, clip_s=min(settings.clip_s, max(learned, default=settings.clip_s)))
+    lengths = [d for d, status, part in tracks if d is not None and status == "ok" and part == "training"]
+    return replace(settings, clip_s=min(settings.clip_s, max(lengths, default=settings.clip_s)))
 
 
 def _milliseconds(bundle: Bundle, examples: Examples) -> float:
@@ -112,10 +110,10 @@ def _milliseconds(bundle: Bundle, examples: Examples) -> float:
 
 
 def find_trained_model(address: str | Path) -> TrainedModel:
-    """Find the model in RUN/MODEL, or in a bundle alone; at an address that is not on this disk its bundle is fetched.
+    """Find the model in RUN/MODEL or in a bundle; from an fsspec address its bundle is downloaded.
 
     Raises:
-        SettingsError: an address that cannot be used here, or a RUN without the name of a model.
+        SettingsError: an address that cannot be used here.
         ModelError: an unfinished model.
         BundleError: see `load_bundle`.
     """
@@ -126,25 +124,10 @@ def find_trained_model(address: str | Path) -> TrainedModel:
     if (folder / MANIFEST_FILE).exists():
         home = folder.parent if folder.name == "bundle" and (folder.parent / "metrics.json").exists() else None
         return TrainedModel(load_bundle(folder), home)
-    models = sorted(p.parent.name for p in folder.glob("*/bundle"))
-    if models:
-        raise SettingsError(f"{printable(str(folder))} is a RUN: name one of its models ({', '.join(models)})")
-    if (folder / "bundle").exists() and not (folder / "metrics.json").exists():
-        raise ModelError(f"{printable(str(folder))} is unfinished: go on with `genrelab train` and --resume")
-    return TrainedModel(load_bundle(folder / "bundle"), folder)
-
-
-def default_folder(trained: TrainedModel, form: str) -> Path:
-    """RUN/MODEL/export/<format>.
-
-    Raises:
-        SettingsError: a bundle alone has no such folder.
-    """
-    if trained.home is None:
-        raise SettingsError(
-            f"{printable(str(trained.bundle.path))} lies in no RUN: say where the export goes with --out"
-        )
-    return trained.home / "export" / form
+    inner = folder / "bundle"
+    if inner.exists() and not (folder / "metrics.json").exists():
+        raise ModelError(f"{printable(str(folder))} is unfinished: finish it with `genrelab train --resume`")
+    return TrainedModel(load_bundle(inner if inner.exists() else folder), folder)
 
 
 def export(address: str | Path, form: str, out: Path | None = None, *, overwrite: bool = False) -> Path:
@@ -164,26 +147,30 @@ def export(address: str | Path, form: str, out: Path | None = None, *, overwrite
         SettingsError: an unknown format, or `out` may not be replaced or written.
         BundleError: see `load_bundle`.
     """
-    chosen = get_format(form)
+    if form not in FORMATS:
+        raise SettingsError(f"unknown --format {form!r}: use one of {', '.join(FORMATS)}")
     if out is None and not Folder(address).is_local:
-        raise SettingsError(f"{address} is not on this disk: say where the export goes with --out")
+        raise SettingsError(f"{address} is not on this disk: give a folder for the export with --out")
     trained = find_trained_model(address)
-    if reason := chosen.missing(trained):
-        raise ModelError(f"{trained.bundle.name}: no {form}: {reason}")
-    target = out or default_folder(trained, form)
+    if reason := FORMATS[form].missing(trained):
+        raise ModelError(f"{trained.bundle.name} cannot be exported as {form}: {reason}")
+    if out is None and trained.home is None:
+        where = printable(str(trained.bundle.path))
+        raise SettingsError(f"{where} is not in the folder of a run: give a folder for the export with --out")
+    target = out or Path(trained.home or "", "export", form)
     with replacing(target, source=trained.bundle.path, overwrite=overwrite) as folder:
-        chosen.write(trained, folder)
+        FORMATS[form].write(trained, folder)
         _check_against_bundle(trained, form, folder)
         _write_readme_and_settings(trained.bundle, form, folder)
     return target
 
 
 def _write_readme_and_settings(bundle: Bundle, form: str, folder: Path) -> None:
-    """Write `README.md` and, last, `settings.json`: fields of bundle.json, and the model's inputs and outputs."""
-    if form != "onnx":  # there the card is one of the files whose checksums stand in bundle.json
-        text = (bundle.path / CARD_FILE).read_text().partition(USAGE_HEADING)[0]
+    """Write `README.md` and, last, `settings.json`: fields of bundle.json, inputs and outputs of the model."""
+    if form != "onnx":  # its bundle.json contains the checksum of the card
+        text, _ = split_usage((bundle.path / CARD_FILE).read_text())
         section = usage_section(form, bundle.view, bundle.clips, len(bundle.genres))
-        (folder / CARD_FILE).write_text("\n".join([text.rstrip("\n"), "", *section, ""]))
+        (folder / CARD_FILE).write_text(join_paragraphs(text.rstrip("\n"), *section))
     finish_export(folder, {"format": form, "file": FORMATS[form].file, **_settings(bundle, form)})
 
 
@@ -209,7 +196,7 @@ def _settings(bundle: Bundle, form: str) -> dict[str, Any]:
 
 
 def _check_against_bundle(trained: TrainedModel, form: str, folder: Path) -> None:
-    """Refuse an export whose probabilities differ from the bundle's: converters may fail silently."""
+    """Refuse an export whose probabilities differ from those of the bundle: converters may fail silently."""
     bundle, rng = trained.bundle, np.random.default_rng(0)
     if bundle.reads_audio:
         tracks = [model_input(bundle, [clip]) for clip in _noises(sample_rate(bundle), rng)]
@@ -222,7 +209,8 @@ def _check_against_bundle(trained: TrainedModel, form: str, folder: Path) -> Non
     difference = float(np.abs(actual - expected).max())
     if not difference <= MAX_DIFFERENCE:
         raise ModelError(
-            f"{bundle.name}: as {form} it is off by {difference:.1e} from its bundle (at most {MAX_DIFFERENCE:.0e})"
+            f"{bundle.name}: the probabilities of the {form} export differ from those of the bundle by "
+            f"{difference:.1e} (at most {MAX_DIFFERENCE:g} is allowed): nothing was written; use another --format"
         )
 
 

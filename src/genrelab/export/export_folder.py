@@ -1,9 +1,9 @@
-"""The folder of an export: recognised by its `settings.json`; no other folder is ever replaced."""
+"""The folder of an export, recognised by its `settings.json`; no other folder is replaced."""
 
 from __future__ import annotations
 
+import glob
 import json
-import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ SETTINGS = "settings.json"
 EXPORT_KEY = "genrelab_export"
 """Key of `settings.json` that no other program writes; its value is the version of the file."""
 UNFINISHED = ".genrelab-unfinished"
-"""Marker file in a folder that is incomplete: being written or being removed."""
+"""Marker file in an incomplete folder, which is being written or removed."""
 
 
 def finish_export(folder: Path, settings: dict[str, Any]) -> None:
-    """Write `settings.json`, last: it makes the folder an export."""
+    """Write `settings.json`, which makes the folder an export, as the last file."""
     names = sorted(_files(folder) - {SETTINGS, UNFINISHED})
     text = json.dumps({EXPORT_KEY: 1, "files": names, **settings}, indent=1, ensure_ascii=False)
     (folder / SETTINGS).write_text(f"{text}\n", encoding="utf-8")
@@ -36,15 +36,15 @@ def is_export(folder: Path) -> bool:
 def replacing(out: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
     """Yield an empty folder beside `out` that replaces it when the block succeeds.
 
-    An earlier export is complete at every moment: under its name, or, between two renames, under `.NAME.old-…`, from
-    where the next export restores it if a kill comes in between.
+    An earlier export is complete at every moment: under its name or, between two renames, under `.NAME.old-…`, from
+    which the next export restores it after a kill.
 
     Args:
         source: what is being exported, which must not be replaced.
         overwrite: replace an earlier export even if it contains files that export did not write.
 
     Raises:
-        SettingsError: `out` is no export, contains files that would be lost, or cannot be written.
+        SettingsError: `out` is not an export, contains files that would be lost, or cannot be written.
     """
     out = out.resolve()  # for a link, its target is replaced
     try:
@@ -71,11 +71,9 @@ def replacing(out: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _clean_up_after_kill(out: Path) -> None:
-    """Remove what a killed export left beside `out`; an earlier export that it had moved gets its name back."""
-    if not out.parent.is_dir():
-        return
-    ours = re.compile(rf"\.{re.escape(out.name)}\.(new|old)-[0-9a-f]{{8}}")
-    for leftover in sorted(p for p in out.parent.iterdir() if ours.fullmatch(p.name) and p.is_dir()):
+    """Remove what a killed export left beside `out`, and restore the earlier export that it had renamed."""
+    names = [f".{glob.escape(out.name)}.{what}-{8 * '[0-9a-f]'}" for what in ("new", "old")]
+    for leftover in [p for name in names for p in out.parent.glob(name)]:
         if is_export(leftover) and not out.exists():
             leftover.rename(out)
         elif (leftover / UNFINISHED).exists() or not _foreign_files(leftover):
@@ -83,7 +81,7 @@ def _clean_up_after_kill(out: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, its marker last, so that the next export recognises what a kill leaves; errors are ignored."""
+    """Remove a folder, its marker last, so that the next export recognises a half-removed one; errors are ignored."""
     with suppress(OSError):
         (folder / UNFINISHED).touch()
         for path in folder.iterdir():
@@ -98,13 +96,13 @@ def _refuse_loss(out: Path, source: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if _exported_files(out) is None:
-        raise SettingsError(f"{printable(str(out))} is there and is no export of genrelab: choose another --out")
+        raise SettingsError(f"{printable(str(out))} exists and is not an export of genrelab: choose another --out")
     if source.is_relative_to(out):
-        raise SettingsError(f"{printable(str(out))} holds the bundle that is to be exported: choose another --out")
+        raise SettingsError(f"{printable(str(out))} contains the bundle to be exported: choose another --out")
     if (foreign := _foreign_files(out)) and not overwrite:
         raise SettingsError(
-            f"{printable(str(out))} holds {printable(foreign[0])}, which export did not write: --overwrite removes it, "
-            "or choose another --out"
+            f"{printable(str(out))} contains {printable(foreign[0])}, which export did not write: remove it with "
+            "--overwrite, or choose another --out"
         )
 
 
@@ -119,7 +117,7 @@ def _foreign_files(folder: Path) -> list[str]:
 
 
 def _exported_files(folder: Path) -> set[str] | None:
-    """Relative paths of the files that export wrote into a folder; None if it is no export."""
+    """Relative paths of the files that export wrote into a folder; None if it is not an export."""
     try:
         settings = json.loads((folder / SETTINGS).read_bytes())
         return {*settings["files"], SETTINGS} if EXPORT_KEY in settings else None

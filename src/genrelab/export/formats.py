@@ -1,4 +1,4 @@
-"""The formats of a trained model: how each is written into a folder, and how it is loaded for prediction."""
+"""The export formats: how each is written into a folder and loaded for prediction."""
 
 from __future__ import annotations
 
@@ -14,30 +14,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from genrelab.audio.clips import Clip, resample
 from genrelab.bundle.bundle import Bundle, load_bundle
 from genrelab.bundle.manifest import CARD_FILE, MANIFEST_FILE, MODEL_FILE, manifest_bytes
-from genrelab.core.errors import SettingsError
 from genrelab.core.stderr import silence_c_stderr
 from genrelab.core.tensorflow import load_tensorflow
 from genrelab.export.waveform_graph import SAMPLES, unsupported_reason, waveform_onnx
 from genrelab.features.views import compute
 from genrelab.models.keras_loading import load_network
-from genrelab.models.onnx_export import INPUT, with_temperature
+from genrelab.models.onnx_export import INPUT, OUTPUT, with_temperature
 
-OUTPUT = "probabilities"
 SIGNATURE = "serving_default"
 TFLITE = "model.tflite"
 
 MAX_DIFFERENCE = 1e-3
-"""Largest difference of a probability at which two formats count as the same model."""
+"""Largest difference of a probability between two formats of a model."""
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model on this disk: its bundle, and the folder that `train` wrote; None for a bundle alone."""
+    """A trained model on this disk: its bundle, and its folder in a RUN, if it is in one."""
 
     bundle: Bundle
     home: Path | None  # RUN/MODEL
@@ -51,7 +48,7 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class ModelInput:
-    """A model's input for a track: its clips, mono at the view's rate, and their windows (n, *view.shape)."""
+    """The input of a model for a track: clips, mono at the rate of the view, and their windows (n, *view.shape)."""
 
     clips: tuple[NDArray[np.float32], ...] = field(repr=False)
     windows: NDArray[np.float32] = field(repr=False)
@@ -66,20 +63,20 @@ class Format:
     """One format.
 
     Attributes:
-        file: name of the file that a caller opens, `.` for the folder itself.
-        missing: returns why a model does not have this format, None if it has.
+        file: name of the file to open, `.` for the folder itself.
         write: writes the model into an empty folder.
         load: loads such a folder as a `Predictor`.
+        missing: returns why a model cannot have this format; None if it can, as every bundle can be ONNX.
     """
 
     file: str
-    missing: Callable[[TrainedModel], str | None]
     write: Callable[[TrainedModel, Path], None]
     load: Callable[[Path], Predictor]
+    missing: Callable[[TrainedModel], str | None] = lambda _: None
 
 
 def model_input(bundle: Bundle, clips: Iterable[Clip]) -> ModelInput:
-    """Compute the bundle model's input for these clips.
+    """Compute the input of a bundle for these clips.
 
     Raises:
         DecodeError: see `views.compute`.
@@ -99,36 +96,17 @@ def sample_rate(bundle: Bundle) -> int:
     return int(getattr(bundle.view, "sr", 0))
 
 
-def keras_predictor(file: Path, temperature: float) -> Predictor:
-    """Load the network in `model.keras` as a function.
-
-    Raises:
-        ModelError: it cannot be loaded safely.
-    """
-    network = load_network(file)
-
-    def predict(inputs: ModelInput) -> NDArray[np.float64]:
-        logits = np.asarray(network.predict(inputs.windows, verbose=0), np.float64) / temperature
-        return np.asarray(softmax(logits, axis=1), np.float64)
-
-    return predict
-
-
-def _always_available(_: TrainedModel) -> None:
-    """Always available: every bundle is ONNX."""
-
-
 def _needs_keras(trained: TrainedModel) -> str | None:
     if trained.keras is not None:
         return None
     return (
-        "LiteRT and SavedModel hold TensorFlow's operators, and beside this bundle there is no model.keras, "
-        "which only neural networks have: use --format onnx, which onnxruntime runs on servers, phones and in browsers"
+        "LiteRT and SavedModel need the model.keras of a neural network, and there is none beside this bundle: use "
+        "--format onnx, which onnxruntime runs on servers, on phones and in browsers"
     )
 
 
 def _write_onnx(trained: TrainedModel, folder: Path) -> None:
-    """Write the bundle as it is, with its temperature in the graph, for callers that do not read bundle.json."""
+    """Write the bundle with its temperature in the graph, for programs that do not read bundle.json."""
     bundle = trained.bundle
     contents = {name: (bundle.path / name).read_bytes() for name in (MANIFEST_FILE, MODEL_FILE, CARD_FILE)}
     if bundle.temperature != 1:
@@ -166,7 +144,7 @@ def _write_saved_model(trained: TrainedModel, folder: Path) -> None:
     def probabilities(x: Any) -> dict[str, Any]:
         return {OUTPUT: tf.nn.softmax(network(x, training=False) / temperature)}
 
-    archive = keras.export.ExportArchive()  # a tf.Module that holds the network loses its weights on the way to LiteRT
+    archive = keras.export.ExportArchive()  # with a tf.Module instead, the conversion to LiteRT loses the weights
     archive.track(network)
     signature = [tf.TensorSpec([None, *trained.bundle.view.shape], tf.float32, name=INPUT)]
     archive.add_endpoint(SIGNATURE, probabilities, input_signature=signature)
@@ -195,14 +173,14 @@ def _litert_predictor(folder: Path) -> Predictor:
         runner = interpreter.get_signature_runner(SIGNATURE)
 
     def predict(inputs: ModelInput) -> NDArray[Any]:
-        with silence_c_stderr:  # on its first call it prints which delegate it uses
+        with silence_c_stderr:  # the first call prints the delegate
             return np.asarray(runner(**{INPUT: inputs.windows})[OUTPUT])
 
     return predict
 
 
 def _interpreter() -> Any:
-    """LiteRT's own if it is installed: TensorFlow's will be removed."""
+    """LiteRT's own, if installed: TensorFlow's is deprecated."""
     try:
         return import_module("ai_edge_litert.interpreter").Interpreter
     except ImportError:
@@ -211,22 +189,11 @@ def _interpreter() -> Any:
 
 
 FORMATS = {
-    "onnx": Format(MODEL_FILE, _always_available, _write_onnx, _onnx_predictor),
-    "litert": Format(TFLITE, _needs_keras, _write_litert, _litert_predictor),
-    "saved-model": Format(".", _needs_keras, _write_saved_model, _saved_model_predictor),
+    "onnx": Format(MODEL_FILE, _write_onnx, _onnx_predictor),
+    "litert": Format(TFLITE, _write_litert, _litert_predictor, _needs_keras),
+    "saved-model": Format(".", _write_saved_model, _saved_model_predictor, _needs_keras),
     "waveform-onnx": Format(
-        MODEL_FILE, lambda t: unsupported_reason(t.bundle.view), _write_waveform, _waveform_predictor
+        MODEL_FILE, _write_waveform, _waveform_predictor, lambda trained: unsupported_reason(trained.bundle.view)
     ),
 }
-"""The formats by their names on the command line."""
-
-
-def get_format(name: str) -> Format:
-    """Look a format up by name.
-
-    Raises:
-        SettingsError: unknown name; the message lists the known ones.
-    """
-    if name not in FORMATS:
-        raise SettingsError(f"--format: unknown {name!r}: known are {', '.join(FORMATS)}")
-    return FORMATS[name]
+"""The formats by name."""

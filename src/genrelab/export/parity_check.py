@@ -1,4 +1,4 @@
-"""The parity check: do all formats of a model give the same probabilities for the same files?"""
+"""`export --check`: do all formats of a model give the same probabilities for the same files?"""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from genrelab.audio import clips as audio_clips
 from genrelab.bundle.bundle import Bundle
-from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError, GenrelabError, MissingRequirementError, ModelError
 from genrelab.core.progress import Notify, ignore
 from genrelab.evaluation.calibration import apply_temperature
@@ -25,11 +25,10 @@ from genrelab.export.formats import (
     FORMATS,
     MAX_DIFFERENCE,
     ModelInput,
-    Predictor,
     TrainedModel,
-    keras_predictor,
     model_input,
 )
+from genrelab.models.keras_loading import load_network
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
 from genrelab.predict.pooling import pool
@@ -48,7 +47,7 @@ class FormResult:
         path: name of the format.
         largest_difference: of a probability from the reference; None if it was not compared.
         ok: is it within the limit? None if the model has no such format.
-        note: why not, or what was compared.
+        note: why not, or a remark.
     """
 
     path: str
@@ -59,12 +58,12 @@ class FormResult:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The result of `check_parity`; the first of `paths` that has a difference is the reference of the others."""
+    """The result of `check_parity`; the first of `paths` with a difference is the reference for the other formats."""
 
     model: str
     bundle: str
     files: tuple[str, ...]
-    left_out: tuple[str, ...]  # why, one sentence per unusable file
+    left_out: tuple[str, ...]  # the reason for each unusable file
     limit: float
     ok: bool
     paths: tuple[FormResult, ...]
@@ -72,10 +71,6 @@ class ParityReport:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
         return asdict(self)
-
-
-class _FormMissing(Exception):  # noqa: N818 - no error: the model has no such format
-    """The model has no such format; the message is the reason."""
 
 
 def check_parity(address: str | Path, files: Sequence[Path], notify: Notify = ignore) -> ParityReport:
@@ -94,13 +89,13 @@ def check_parity(address: str | Path, files: Sequence[Path], notify: Notify = ig
     trained = find_trained_model(address)
     bundle = trained.bundle
     if not bundle.reads_audio:
-        raise ModelError(f"{bundle.name} reads columns of a table: it cannot be shown a file")
+        raise ModelError(f"{bundle.name} reads columns of a table: --check needs a model that classifies audio")
     inputs, left_out = _load_inputs(bundle, files, notify)
     results: list[FormResult] = []
     reference: Floats | None = None
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
         for name, run in _predictors(trained, inputs, Path(scratch)):
-            notify(f"{name} …")
+            notify(f"  {name} …")
             result, p = _compare(name, run, reference)
             reference = p if reference is None else reference
             results.append(result)
@@ -115,9 +110,14 @@ def _load_inputs(
 ) -> tuple[dict[Path, ModelInput], tuple[str, ...]]:
     inputs: dict[Path, ModelInput] = {}
     failures: list[DecodeError] = []
+    # All clips, even for a bundle that would stop early.
+    clips = replace(bundle.clips, max_clips=sys.maxsize) if bundle.reads_embedding else bundle.clips
     for file in files:
         try:
-            inputs[file] = _load_input(bundle, file)
+            found = model_input(bundle, audio_clips.read_clips(file, clips))
+            if not len(found.windows):
+                raise DecodeError(file, f"its beginning is silent, and {bundle.name} uses nothing else", stage="check")
+            inputs[file] = found
         except DecodeError as e:
             failures.append(e)
             notify(f"left out: {e}")
@@ -126,37 +126,23 @@ def _load_inputs(
     return inputs, tuple(map(str, failures))
 
 
-def _load_input(bundle: Bundle, file: Path) -> ModelInput:
-    inputs = model_input(bundle, audio_clips.read_clips(file, _clips(bundle)))
-    if not len(inputs.windows):
-        raise DecodeError(file, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
-    return inputs
-
-
-def _clips(bundle: Bundle) -> ClipSettings:
-    """The clips that every format is given; a bundle that would stop early is asked for all."""
-    return replace(bundle.clips, max_clips=sys.maxsize) if bundle.reads_embedding else bundle.clips
-
-
 def _compare(
     name: str, run: Callable[[], tuple[Floats, str]], reference: Floats | None
 ) -> tuple[FormResult, Floats | None]:
     """Run one format and compare it: the result and, if there are any, its probabilities (files, genres)."""
     try:
         p, note = run()
-    except _FormMissing as e:
-        return FormResult(name, None, None, str(e)), None
     except MissingRequirementError as e:
         return FormResult(name, None, None, f"not compared: {e}"), None
-    except Exception as e:  # noqa: BLE001 - runtimes raise anything on a broken export, and that is the finding
-        reason = str(e) if isinstance(e, GenrelabError) else f"{type(e).__name__}: {e}"
+    except Exception as e:  # noqa: BLE001 - runtimes raise anything for a broken export, which is a result here
+        reason = str(e) if isinstance(e, GenrelabError) else f"cannot be run: {e}"
         return FormResult(name, None, False, " ".join(reason.split())), None
     if not np.isfinite(p).all():
-        return FormResult(name, None, False, "answers numbers that are no probabilities"), None
+        return FormResult(name, None, False, "returns values that are not probabilities"), None
     if reference is None:
         if len(p) > 1 and np.ptp(p, axis=0).max() < MAX_DIFFERENCE:
-            note = "; ".join(filter(None, [note, "all files get the same answer: this compares nothing"]))
-        return FormResult(name, 0.0, True, note or "what the others are compared with"), p
+            note = "; ".join(filter(None, [note, "all files have the same probabilities: use other files"]))
+        return FormResult(name, 0.0, True, note or "reference for the other formats"), p
     difference = float(np.abs(p - reference).max())
     return FormResult(name, difference, difference <= MAX_DIFFERENCE, note), p
 
@@ -175,20 +161,20 @@ def _predictors(
 
 def _by_trained(trained: TrainedModel, inputs: list[ModelInput]) -> tuple[Floats, str]:
     if trained.keras is not None:
-        return _pooled_probabilities(keras_predictor(trained.keras, trained.bundle.temperature), inputs), ""
-    if trained.home is None:
-        raise _FormMissing("not compared: a bundle alone, without its RUN")
-    from genrelab.export.refit import refit  # late: imports training packages
+        network, note = load_network(trained.keras), ""
+        found = [softmax(network.predict(one.windows, verbose=0).astype(np.float64), axis=1) for one in inputs]
+    elif trained.home is None:
+        raise MissingRequirementError("the bundle is not in the folder of a run")
+    else:
+        from genrelab.export.refit import refit  # late: imports training packages
 
-    try:
-        model = refit(trained.home, trained.bundle)
-    except GenrelabError as e:
-        raise _FormMissing(f"not compared: {e}") from e
-
-    def predict(one: ModelInput) -> Floats:
-        return apply_temperature(model._proba(one.windows), trained.bundle.temperature)
-
-    return _pooled_probabilities(predict, inputs), "fitted again from the run's PREPARED: it is not kept"
+        try:
+            model = refit(trained.home, trained.bundle)
+        except GenrelabError as e:
+            raise MissingRequirementError(str(e)) from e
+        note = "not stored, so trained again from the run's prepared tracks"
+        found = [model._proba(one.windows) for one in inputs]
+    return _pooled_probabilities(apply_temperature(p, trained.bundle.temperature) for p in found), note
 
 
 def _by_bundle(bundle: Bundle, files: Sequence[Path]) -> Floats:
@@ -198,7 +184,7 @@ def _by_bundle(bundle: Bundle, files: Sequence[Path]) -> Floats:
 
 
 def _by_command(bundle: Bundle, files: Sequence[Path]) -> Floats:
-    """Run `genrelab predict` in a subprocess; files named one by one are never looked up in the cache."""
+    """Run `genrelab predict` in a subprocess; for single files it does not use its cache."""
     command = [sys.executable, "-m", "genrelab", "predict", *(str(f.resolve()) for f in files)]
     command += ["--model", str(bundle.path.resolve()), "--json"]
     command += ["--windows", "all"] if bundle.reads_embedding else []
@@ -206,24 +192,23 @@ def _by_command(bundle: Bundle, files: Sequence[Path]) -> Floats:
     try:
         predictions = json.loads(done.stdout)
         if len(predictions) != len(files):
-            raise ValueError(f"{len(predictions)} answers for {len(files)} files")
+            raise ValueError(f"{len(predictions)} results for {len(files)} files")
         return _probability_table(bundle, predictions)
     except (ValueError, KeyError, TypeError) as e:
         output = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-        raise ModelError(f"`genrelab predict` fails: {output[-1]}") from e
+        raise ModelError(f"`genrelab predict` failed: {output[-1]}") from e
 
 
 def _by_form(trained: TrainedModel, form: str, inputs: list[ModelInput], scratch: Path) -> Floats:
-    """Export anew and load that: what lies in RUN/MODEL/export may be untrusted, and some formats run code."""
+    """Export again and load that: RUN/MODEL/export may be untrusted, and some formats run code."""
     if reason := FORMATS[form].missing(trained):
-        raise _FormMissing(reason)
+        raise MissingRequirementError(reason)
     scratch.mkdir()
     FORMATS[form].write(trained, scratch)
-    return _pooled_probabilities(FORMATS[form].load(scratch), inputs)
+    return _pooled_probabilities(map(FORMATS[form].load(scratch), inputs))
 
 
-def _pooled_probabilities(predict: Predictor, inputs: list[ModelInput]) -> Floats:
-    tracks = [np.asarray(predict(one), np.float64) for one in inputs]
+def _pooled_probabilities(tracks: Iterable[NDArray[Any]]) -> Floats:
     return np.concatenate([pool(np.zeros(len(rows), np.int64), rows)[1] for rows in tracks])
 
 

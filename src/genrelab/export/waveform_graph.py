@@ -1,7 +1,7 @@
 """One ONNX graph from samples to probabilities: framing, FFT, mel filters, levels, the networks, pooling.
 
-What `features/views.py` computes with NumPy is implemented here a second time, in ONNX operators; the tests and
-`genrelab export --check` compare the two. Names are those of `features/spectrogram.py` and `features/embedding.py`.
+It implements `features/views.py`, which uses NumPy, in ONNX operators; the tests and `genrelab export --check` compare
+the two. Names are those of `features/spectrogram.py` and `features/embedding.py`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from scipy.signal.windows import hann
 from genrelab.bundle.bundle import Bundle
 from genrelab.bundle.manifest import MODEL_FILE, read_manifest, read_verified
 from genrelab.core.config import EmbeddingView, LogMelView, MelImageView, SamplesView, TableView, View
-from genrelab.core.errors import ModelError
 from genrelab.features.embedding import MEL_GAIN, network_file, window_length
 from genrelab.features.spectrogram import AMIN, mel_filters
-from genrelab.models.onnx_export import OUTPUT, Nodes, add_temperature, read_network, rename
+from genrelab.models.onnx_export import OUTPUT, Nodes, add_temperature, finish_graph, read_network, rename
 
 SAMPLES = "samples"
 """Name of the graph's input: mono samples, float32, shape (samples,)."""
@@ -28,53 +27,43 @@ DB = 10.0 / np.log(10.0)  # 10 log10(x) = DB ln(x)
 
 
 def unsupported_reason(view: View) -> str | None:
-    """Why a view has no such graph, None if it has one."""
+    """Why there is no such graph for a view; None if there is."""
     if isinstance(view, MelImageView | LogMelView | SamplesView | EmbeddingView):
         return None
     if isinstance(view, TableView):
-        return "it reads columns of a table: there is no audio that they could be computed from"
+        return "it reads columns of a table, not audio"
     return (
-        f"it reads {view.name}: features such as chroma or tempo are computed by code that ONNX has no operators for; "
-        "use --format onnx with genrelab, or a model on mel_image, log_mel, samples or embedding"
+        f"ONNX has no operators for the view {view.name}: use --format onnx with genrelab, or a model on mel_image, "
+        "log_mel, samples or embedding"
     )
 
 
 def waveform_onnx(bundle: Bundle) -> bytes:
-    """A bundle's network with its preprocessing and pooling, as a serialised graph.
+    """A bundle's network with its preprocessing and pooling, as a serialised graph; see `unsupported_reason`.
 
     Returns:
         Graph from `samples`, float32 (samples,) of one clip at `bundle.view.sr`, to `probabilities`, float32
         (genres,), which sum to 1; its `metadata_props` hold the rate, the genres and the length of a clip.
 
     Raises:
-        ModelError: the view has no such graph, or the network uses operators that genrelab does not write.
+        ModelError: the network uses another opset.
     """
-    if reason := unsupported_reason(bundle.view):
-        raise ModelError(f"{bundle.name}: no waveform-onnx: {reason}")
     proto = read_network(read_verified(bundle.path, read_manifest(bundle.path)["files"])[MODEL_FILE])
-    from onnx import TensorProto, helper
-    from onnx.checker import check_model
+    from onnx.helper import set_model_props
 
-    initializers = {i.name for i in proto.graph.initializer}
-    (input_name,) = (i.name for i in proto.graph.input if i.name not in initializers)
-    rename(proto, OUTPUT, "waveform/answer")
+    rename(proto, OUTPUT, "waveform/windows")
     front, back = Nodes("waveform/"), Nodes("waveform/back_")
-    front.named(input_name, _windows(front, bundle.view))
-    mean = back("ReduceMean", add_temperature(back, "waveform/answer", bundle.temperature), axes=[0], keepdims=0)
+    front.named(proto.graph.input[0].name, _windows(front, bundle.view))
+    mean = back("ReduceMean", add_temperature(back, "waveform/windows", bundle.temperature), axes=[0], keepdims=0)
     back.named(OUTPUT, back("Div", mean, back("ReduceSum", mean)))
-    graph, nodes = proto.graph, [*front.nodes, *proto.graph.node, *back.nodes]
-    del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend([*front.constants, *back.constants])
-    graph.input.append(helper.make_tensor_value_info(SAMPLES, TensorProto.FLOAT, ["n_samples"]))
-    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [len(bundle.genres)]))
-    helper.set_model_props(proto, _properties(bundle))
-    check_model(proto, full_check=True)
-    return bytes(proto.SerializeToString())
+    proto.graph.initializer.extend([*front.constants, *back.constants])
+    set_model_props(proto, _properties(bundle))
+    nodes = [*front.nodes, *proto.graph.node, *back.nodes]
+    return finish_graph(proto, nodes, ["n_samples"], [len(bundle.genres)], SAMPLES)
 
 
 def _properties(bundle: Bundle) -> dict[str, str]:
-    """Metadata for readers that have only the graph."""
+    """Metadata for programs that have only the graph."""
     assert not isinstance(bundle.view, TableView)
     return {
         "created_by": f"genrelab {version('genrelab')}",

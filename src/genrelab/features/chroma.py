@@ -6,9 +6,7 @@ only the same order of operations gives the same noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,54 +55,43 @@ def spectral_peaks(
     return np.stack((columns.astype(np.float32), flat[places - 1], flat[places], flat[places + 1], loudest[rows]))
 
 
-def tunings(of_clips: Sequence[NDArray[np.float32]], sr: int, n_fft: int, *, squared: bool) -> list[float]:
-    """How far recordings are from A = 440 Hz, from their spectral peaks, each refined by a parabola.
+def estimate_tuning(peaks: NDArray[np.float32], sr: int, n_fft: int, *, squared: bool) -> float:
+    """How far a recording is from A = 440 Hz, from its spectral peaks, each refined by a parabola.
 
     Args:
-        of_clips: peaks from `spectral_peaks` of all frames of each clip, (5, peaks).
+        peaks: from `spectral_peaks` of all frames, (5, peaks).
         squared: whether peaks are those of the power (librosa's `chroma_stft`) or of the magnitude (its
             `cqt`): the threshold of a tenth of the loudest bin selects other peaks, and the parabola differs.
 
     Returns:
-        fraction of a semitone for each clip, -0.5 to 0.5 in steps of 0.01; 0 where there is no peak.
+        fraction of a semitone, -0.5 to 0.5 in steps of 0.01; 0 where there is no peak.
 
     Source: J. O. Smith, Spectral Audio Signal Processing (2011); `librosa.estimate_tuning`.
     """
     low, high = peak_bins(sr, n_fft)
     least = _PEAK_THRESHOLD if squared else _PEAK_THRESHOLD**2
-    clip = np.repeat(np.arange(len(of_clips)), [found.shape[1] for found in of_clips])
-    found = np.concatenate(of_clips, axis=1)
-    bins, below, at, above, loudest = found
+    bins, _, at, _, loudest = peaks
     counted = (bins >= low) & (bins < high) & (at > least * loudest)
-    bins, below, at, above = found[:4].compress(counted, axis=1)
+    bins, below, at, above = peaks[:4].compress(counted, axis=1)
     if not squared:
         below, at, above = np.sqrt((below, at, above))
     curve, slope = below + above - 2 * at, (above - below) / 2
     flat = np.abs(slope) >= np.abs(curve)
     shift = np.where(flat, np.float32(0), -slope / np.where(flat, np.float32(1), curve))
     hz = ((bins + shift) * (float(sr) / n_fft)).astype(np.float32)
-    return _most_common_deviations(hz, at + np.float32(0.5) * slope * shift, clip[counted], len(of_clips))
+    return _most_common_deviation(hz, at + np.float32(0.5) * slope * shift)
 
 
-def _most_common_deviations(
-    hz: NDArray[np.float32], heights: NDArray[np.float32], clip: NDArray[np.int64], n_clips: int
-) -> list[float]:
-    """The most frequent fraction of a semitone among the louder half of a clip's peaks, for each clip.
-
-    Args:
-        hz, heights, clip: of each peak, (peaks,), in the order of the clips.
-    """
-    loud = np.empty(len(hz), bool)
-    for start, stop in pairwise(np.searchsorted(clip, np.arange(n_clips + 1))):
-        of_clip, middle = heights[start:stop], (stop - start) // 2
-        loud[start:stop] = of_clip >= np.partition(of_clip, middle)[middle] if len(of_clip) else False
-    semitones = N_CHROMA * np.log2(hz[loud] / np.float32(_A0_HZ))
+def _most_common_deviation(hz: NDArray[np.float32], heights: NDArray[np.float32]) -> float:
+    """The most frequent fraction of a semitone among the louder half of the peaks."""
+    if not len(hz):
+        return 0.0
+    middle = len(heights) // 2
+    semitones = N_CHROMA * np.log2(hz[heights >= np.partition(heights, middle)[middle]] / np.float32(_A0_HZ))
     part = semitones - np.floor(semitones)
     part = np.where(part >= 0.5, part - 1, part).astype(np.float64)
-    step, parts = ((part + 0.5) * _TUNING_STEPS).astype(np.int64), np.linspace(-0.5, 0.5, _TUNING_STEPS + 1)
-    counts = np.bincount(clip[loud] * len(parts) + step, minlength=n_clips * len(parts)).reshape(n_clips, -1)
-    most_common: list[float] = np.where(counts.any(axis=1), parts[counts.argmax(axis=1)], 0.0).tolist()
-    return most_common
+    step = ((part + 0.5) * _TUNING_STEPS).astype(np.int64)
+    return float(np.linspace(-0.5, 0.5, _TUNING_STEPS + 1)[np.bincount(step).argmax()])
 
 
 @lru_cache(maxsize=256)
@@ -152,14 +139,14 @@ def chroma_cqt(cqt: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
     """Chroma of a constant-Q transform, and its smoothed and quantised form (CENS).
 
     Args:
-        cqt: magnitudes, (..., frames, octaves * 12), 12 bins per octave from C.
+        cqt: magnitudes, (frames, octaves * 12), 12 bins per octave from C.
 
     Returns:
-        chroma (..., frames, 12), the strongest class of a frame is 1; CENS (..., frames, 12), of unit length.
+        chroma (frames, 12), the strongest class of a frame is 1; CENS (frames, 12), of unit length.
 
     Source: M. Müller and S. Ewert, Chroma Toolbox (2011).
     """
-    raw = np.sum([cqt[..., k : k + N_CHROMA] for k in range(0, cqt.shape[-1], N_CHROMA)], axis=0)
+    raw = cqt.reshape(len(cqt), -1, N_CHROMA).sum(axis=1)
     share = _normalize(raw, raw.sum(axis=-1, keepdims=True, dtype=np.float64))
     steps = np.zeros_like(raw)
     for step in _CENS_STEPS:
@@ -170,23 +157,21 @@ def chroma_cqt(cqt: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _smooth(steps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(..., frames, 12) averaged over `_CENS_SMOOTH` frames: all rows are one signal, separated by zeros."""
+    """(frames, 12) averaged over `_CENS_SMOOTH` frames: all rows are one signal, separated by zeros."""
     kernel = np.hanning(_CENS_SMOOTH + 2)
-    n_frames = steps.shape[-2]
-    padded = np.zeros((*steps.shape[:-2], N_CHROMA, n_frames + len(kernel)))
-    padded[..., :n_frames] = steps.swapaxes(-1, -2)
+    padded = np.pad(steps.T.astype(np.float64), ((0, 0), (0, len(kernel))))
     smoothed = np.convolve(padded.reshape(-1), kernel / kernel.sum(), mode="same").reshape(padded.shape)
-    return smoothed[..., :n_frames].swapaxes(-1, -2).astype(np.float32, order="C")
+    return smoothed[:, : len(steps)].T.astype(np.float32, order="C")
 
 
 def tonnetz(chroma: NDArray[np.float32]) -> NDArray[np.float32]:
     """Tonal centroids of chroma: coordinates on the circles of fifths, minor and major thirds.
 
     Args:
-        chroma: (..., frames, 12).
+        chroma: (frames, 12).
 
     Returns:
-        (..., frames, 6).
+        (frames, 6).
 
     Source: C. Harte, M. Sandler and M. Gasser, Detecting harmonic change in musical audio (2006).
     """

@@ -6,7 +6,6 @@ Here these filters are combined into one real matrix in the time domain: an octa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -25,41 +24,36 @@ _HANN_BANDWIDTH = 1.50018310546875  # of the Hann window, in bins
 _SPARSITY = 0.01  # share of a filter's spectrum that librosa leaves out
 
 
-def cqt(y: NDArray[np.float32], sr: float, hop_length: int, tunings: Sequence[float]) -> NDArray[np.float32]:
-    """Magnitudes of the constant-Q transform of clips of one length.
+def cqt(y: NDArray[np.float32], sr: float, hop_length: int, tuning: float) -> NDArray[np.float32]:
+    """Magnitudes of the constant-Q transform of a clip.
 
     Args:
-        y: mono samples, (clips, n).
+        y: mono samples, (n,).
         sr: Hz; about 8,500 at least.
         hop_length: samples, a multiple of 64.
-        tunings: fraction of a semitone by which each recording is above A = 440 Hz, (clips,).
+        tuning: fraction of a semitone by which the recording is above A = 440 Hz.
 
     Returns:
-        (clips, frames, 84), frames of `hop_length` centred from sample 0.
+        (frames, 84), frames of `hop_length` centred from sample 0.
 
     Raises:
         SettingsError: the highest filter reaches beyond the Nyquist frequency.
 
     Source: C. Schörkhuber and A. Klapuri, Constant-Q transform toolbox for music processing (2010).
     """
-    factors = [_early_factor(sr, hop_length, tuning) for tuning in tunings]
-    filters = [_kernel(sr / factor, tuning) for factor, tuning in zip(factors, tunings, strict=True)]
-    if len({(factor, len(kernel)) for factor, (kernel, _) in zip(factors, filters, strict=True)}) > 1:
-        # At a few unusual rates it depends on the tuning how often the rate is halved first.
-        return np.concatenate([cqt(y[[i]], sr, hop_length, [tuning]) for i, tuning in enumerate(tunings)])
-    y, hop_length = _decimate(y, factors[0]), hop_length // factors[0]
-    kernels, scales = (np.stack(parts) for parts in zip(*filters, strict=True))
+    factor = _early_factor(sr, hop_length, tuning)
+    kernel, scales = _kernel(sr / factor, tuning)
+    y, hop_length = _decimate(y, factor), hop_length // factor
     octaves = []
     for octave in range(_N_OCTAVES):
         if octave:
             y, hop_length = _decimate(y, 2), hop_length // 2
         # Copied into rows that do not overlap: for overlapping ones `@` does not call BLAS.
-        response = np.ascontiguousarray(frame(y, kernels.shape[1], hop_length)) @ kernels
+        response = np.ascontiguousarray(frame(y, len(kernel), hop_length)) @ kernel
         np.square(response, out=response)
-        magnitude = np.sqrt(response[:, :, :_OCTAVE] + response[:, :, _OCTAVE:])
-        octaves.append(magnitude / scales[:, None])
-    n_frames = min(magnitude.shape[1] for magnitude in octaves)
-    return np.concatenate([magnitude[:, :n_frames] for magnitude in reversed(octaves)], axis=2)
+        octaves.append(np.sqrt(response[:, :_OCTAVE] + response[:, _OCTAVE:]) / scales)
+    n_frames = min(map(len, octaves))
+    return np.concatenate([magnitude[:n_frames] for magnitude in reversed(octaves)], axis=1)
 
 
 def _early_factor(sr: float, hop_length: int, tuning: float) -> int:
@@ -67,7 +61,7 @@ def _early_factor(sr: float, hop_length: int, tuning: float) -> int:
     highest = _C1_HZ * 2.0 ** ((tuning + N_BINS - 1) / _OCTAVE) * (1 + 0.5 * _HANN_BANDWIDTH / _Q)
     if highest > sr / 2:
         raise SettingsError(
-            f"the constant-Q transform reaches {highest:.0f} Hz and needs a rate of twice that. Received: {sr:g} Hz"
+            f"the constant-Q transform needs a rate of at least {2 * highest:,.0f} Hz. Received: {sr:g} Hz"
         )
     room = int(np.ceil(np.log2(sr / 2 / highest))) - 2
     twos = (hop_length & -hop_length).bit_length() - 1
@@ -75,18 +69,17 @@ def _early_factor(sr: float, hop_length: int, tuning: float) -> int:
 
 
 def _decimate(y: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Signals (clips, n) at 1/factor of their rate with their energy kept, (clips, ceil(n / factor)).
+    """A signal (n,) at 1/factor of its rate with its energy kept, (ceil(n / factor),).
 
-    Where a signal is silent the result is rounding noise, which chroma scales up to full scale: to get the
+    Where it is silent the result is rounding noise, which chroma scales up to full scale: to get the
     same noise as librosa, the scaling matches librosa's to the last bit, and precedes the next halving.
     """
     if factor == 1:
         return y
-    n_samples = -(-y.shape[1] // factor)
-    fewer: NDArray[np.float32] = soxr.resample(y.T, factor, 1, quality="HQ").T[:, :n_samples]
+    n_samples = -(-len(y) // factor)
+    fewer: NDArray[np.float32] = soxr.resample(y, factor, 1, quality="HQ")[:n_samples]
     fewer /= np.sqrt(1 / factor)
-    missing = n_samples - fewer.shape[1]
-    return np.pad(fewer, ((0, 0), (0, missing))) if missing else fewer
+    return np.pad(fewer, (0, n_samples - len(fewer)))
 
 
 @lru_cache(maxsize=256)

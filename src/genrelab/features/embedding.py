@@ -1,4 +1,4 @@
-"""What frozen music networks make of a clip: the view `embedding`, and the tags that they were trained to find.
+"""The view `embedding`: outputs of frozen music networks for a clip.
 
 The networks are MSD_musicnn and MSD_vgg of Pons and Serra (2019), trained on the Million Song Dataset; `networks/`
 holds them as ONNX files, made by `scripts/embedding.py`, with their licence.
@@ -19,7 +19,7 @@ from genrelab.features.spectrogram import mel_power, power_blocks
 FOLDER = Path(__file__).with_name("networks")
 
 MEL_GAIN = np.float32(10_000.0)
-"""The networks read log10(1 + 10,000 mel power)."""
+"""The input of the networks is log10(1 + 10,000 mel power)."""
 
 THREADS = 1
 """Threads of one network: windows go through one by one, and workers share the cores."""
@@ -40,7 +40,7 @@ def embedding(y: NDArray[np.float32], view: EmbeddingView) -> NDArray[np.float32
 
 
 def embedding_columns(view: EmbeddingView) -> tuple[str, ...]:
-    """Names of the view's columns in `features.parquet`, by network: `msd_musicnn_000`, `msd_musicnn_001` …"""
+    """Names of the view's columns in `features.parquet`, by network: `msd_musicnn_000`, `msd_musicnn_001`, …."""
     return tuple(f"{name}_{i:03d}" for name in view.networks for i in range(NETWORK_OUTPUTS[name]))
 
 
@@ -50,9 +50,9 @@ def window_length(view: EmbeddingView) -> int:
 
 
 def window_starts(n_samples: int, view: EmbeddingView) -> list[int]:
-    """First samples of the windows of a clip, spread evenly from its start to its end; one in the middle if only one.
+    """First samples of the windows of a clip, spread evenly from start to end; a single window is in the middle.
 
-    There are as many as fill the clip, at most `view.max_windows`.
+    The number of windows fills the clip and is at most `view.max_windows`.
     """
     spare = n_samples - window_length(view)
     n = min(view.max_windows, max(1, round(n_samples / window_length(view))))
@@ -68,9 +68,9 @@ def embed_window(y: NDArray[np.float32], view: EmbeddingView) -> NDArray[np.floa
 
 
 def log_mel(y: NDArray[np.float32], view: EmbeddingView) -> NDArray[np.float32]:
-    """The spectrogram that the networks read, (n_frames, n_mels); of a shorter clip the frames are repeated."""
+    """The input of the networks, (n_frames, n_mels); the frames of a shorter clip are repeated."""
     mel = np.empty((1 + len(y) // view.hop_length, view.n_mels), np.float32)
-    # NumPy's transform: importing SciPy for so few frames would take three times as long as both networks.
+    # NumPy's transform: for a few frames, importing SciPy would take three times as long as both networks.
     for rows, powers in power_blocks(y, view.n_fft, view.hop_length, double=True):
         mel_power(powers, view.sr, view.n_fft, view.n_mels, mel[rows])
     levels: NDArray[np.float32] = np.log10(1 + MEL_GAIN * mel[np.arange(view.n_frames) % len(mel)])

@@ -1,10 +1,10 @@
 """A compact acoustic fingerprint of a clip: the positions of its spectral peaks.
 
-A landmark is a point of the spectrogram that is louder than all around it. Changes of level do not move these points,
-MP3 and low-passes above 3 kHz move few of them, and an excerpt has those of the part that it was cut from.
+A landmark is a point of the spectrogram that is louder than all points around it. Changes of level do not move these
+points, MP3 and low-passes above 3 kHz move few of them, and an excerpt has those of its part of the recording.
 
-Source: A. Wang, "An Industrial-Strength Audio Search Algorithm", ISMIR 2003. There pairs of points are hashed and the
-hashes kept; here the points are kept, so that `near_duplicates.py` can also align two clips and compare point by point.
+Source: A. Wang, "An Industrial-Strength Audio Search Algorithm", ISMIR 2003. It stores
+hashes of pairs of points; here the points are stored, so that `near_duplicates.py` can align two clips.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from genrelab.features.spectrogram import power_blocks
@@ -23,13 +24,13 @@ FRAME_S = HOP / RATE
 """Seconds per frame: 34.8 ms."""
 
 FIRST_BIN, BINS = 19, 256
-"""205 to 2,950 Hz: about telephone bandwidth. 256 bins, so that a bin number fits a byte."""
+"""205 to 2,950 Hz, about telephone bandwidth; 256 bins, so that a bin number fits in a byte."""
 
 PEAK_RADIUS_FRAMES, PEAK_RADIUS_BINS = 5, 9
 """A landmark is the loudest point within 174 ms and 97 Hz to either side. Music has about 28 landmarks per second."""
 
 FLOOR = 1e-6
-"""Power below which there is only rounding noise of 16-bit samples."""
+"""Below this power there is only rounding noise of 16-bit samples."""
 
 MAX_FRAMES = 1 << 16
 
@@ -62,7 +63,9 @@ def landmarks(y: NDArray[np.float32], sr: int) -> Landmarks:
     Returns:
         (landmarks, 2); none where the clip is silent.
     """
-    samples = _resample(y, sr)[: (MAX_FRAMES - 1) * HOP]
+    if sr != RATE:  # landmarks lie below 3 kHz: soxr's quality LQ suffices, at two thirds of the cost of HQ
+        y = soxr.resample(y, sr, RATE, quality="LQ")
+    samples = y[: (MAX_FRAMES - 1) * HOP]
     levels = np.empty((1 + len(samples) // HOP, BINS), np.float32)
     for rows, powers in power_blocks(samples, N_FFT, HOP):
         levels[rows] = powers[:, FIRST_BIN : FIRST_BIN + BINS]
@@ -84,19 +87,9 @@ def unpack(content: bytes) -> Landmarks:
     """
     n, left = divmod(len(content), 3)
     if left:
-        raise ValueError(f"{len(content)} bytes are no landmarks of three bytes each")
+        raise ValueError(f"{len(content)} bytes are not landmarks of three bytes each")
     frames = np.frombuffer(content, "<u2", n).astype(np.uint16)
     return np.stack((frames, np.frombuffer(content, np.uint8, n, 2 * n).astype(np.uint16)), axis=1)
-
-
-def _resample(y: NDArray[np.float32], sr: int) -> NDArray[np.float32]:
-    """`y` at `RATE`. Landmarks lie below 3 kHz: soxr's quality LQ suffices, at two thirds of the cost of HQ."""
-    if sr == RATE:
-        return y
-    import soxr
-
-    resampled: NDArray[np.float32] = soxr.resample(y, sr, RATE, quality="LQ")
-    return resampled
 
 
 def _running_max(levels: NDArray[np.float32], radius: int) -> NDArray[np.float32]:

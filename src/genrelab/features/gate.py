@@ -1,4 +1,4 @@
-"""Music or not: a score of what the frozen networks make of a window, so that a bird gets no genre.
+"""Music or not: a score from the outputs of the frozen networks, so that a recording of birds gets no genre.
 
 Logistic regression on the outputs of `features/embedding.py`; `networks/gate.npz` has its coefficients, made by
 `scripts/gate.py`.
@@ -15,27 +15,25 @@ from numpy.typing import NDArray
 FILE = Path(__file__).with_name("networks") / "gate.npz"
 
 MIN_MUSIC_SCORE = 0.0
-"""A recording whose windows have a lower mean score is taken for no music.
+"""A recording whose windows have a lower mean score is not music.
 
-`scripts/gate.py` shifts the score so that 2 % of what is no music lie above, of kinds that were not fitted on. Of music
-by artists not fitted on, 1.3 % of 314 tracks of GTZAN and none of 100 of Emotify lie below, with 2 to 10 windows; of
-solo instruments not fitted on, a quarter (docs/results.md).
+`scripts/gate.py` shifts the score so that 2 % of recordings without music, of kinds that were not fitted on, are above.
+Below are, with 2 to 10 windows, 1.3 % of 314 tracks of GTZAN and none of 100 of Emotify by artists not fitted on, and a
+quarter of solo instruments not fitted on (docs/results.md).
 """
 
 MAX_DEVIATIONS = 3.0
-"""Scaled outputs beyond are clipped: no single output decides about a sound unlike all that were seen."""
+"""Larger scaled outputs are clipped, so that no single output decides about an unusual sound."""
 
 
 def music_score(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How much windows sound like music, as log odds.
-
-    The score of a recording is the mean over its windows; below `MIN_MUSIC_SCORE` it is no music.
+    """Log odds that windows are music; the score of a recording is the mean over its windows.
 
     Args:
-        rows: what `embed_window` made of each window, (windows, outputs).
+        rows: outputs of `embed_window` for each window, (windows, outputs).
 
     Returns:
-        One score per window, (windows,), 0 where both are as likely.
+        One score per window, (windows,); 0 if both are equally likely.
     """
     gate = _gate()
     scaled = (rows.astype(np.float64) - gate["mean"]) * gate["scale"]

@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 from genrelab.features.spectrogram import decibels
 
 _CHUNK = 64  # bins
+_FROM_MIDDLE = np.arange(_CHUNK) - (_CHUNK - 1) / 2
+_MOMENT_WEIGHTS = np.stack((np.ones(_CHUNK), _FROM_MIDDLE, _FROM_MIDDLE**2), axis=1).astype(np.float32)
+"""1, x and x² of the distance x from the middle of a chunk, (64, 3)."""
+_CUMULATIVE_SUM = np.triu(np.ones((_CHUNK, _CHUNK), np.float32))
+"""Matrix of cumulative sums within a chunk: several times as fast as `cumsum`, (64, 64)."""
 _ROLL_PERCENT = 0.85
 _CONTRAST_HZ = 200.0  # upper edge of the lowest band; each further band is an octave
 _CONTRAST_BANDS = 7
@@ -39,7 +44,7 @@ def chunk_moments(powers: NDArray[np.float32]) -> NDArray[np.float32]:
         (frames, chunks, 3): sums of m, m x and m x² for magnitudes m at x bins from the middle.
     """
     # Distances within a chunk are small numbers: float32 loses nothing that matters for the whole frame.
-    return (np.sqrt(powers).reshape(-1, _CHUNK) @ _moment_weights()).reshape(len(powers), -1, 3)
+    return (np.sqrt(powers).reshape(-1, _CHUNK) @ _MOMENT_WEIGHTS).reshape(len(powers), -1, 3)
 
 
 def shape(moments: NDArray[np.float32], powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
@@ -75,7 +80,7 @@ def _rolloff_bins(
     up_to = np.cumsum(total, axis=1)
     chunk = np.minimum((up_to < wanted[:, None]).sum(axis=1), n_chunks - 1)
     wanted -= up_to[rows, chunk] - total[rows, chunk]
-    inside = np.sqrt(powers.reshape(-1, n_chunks, _CHUNK)[rows, chunk]) @ _cumulative_sum_matrix()
+    inside = np.sqrt(powers.reshape(-1, n_chunks, _CHUNK)[rows, chunk]) @ _CUMULATIVE_SUM
     position = (inside < wanted[:, None]).sum(axis=1)
     bins: NDArray[np.int64] = chunk * _CHUNK + np.minimum(position, _CHUNK - 1)
     return bins
@@ -112,24 +117,20 @@ def contrast_edges(powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[
 
 
 def contrast(edges: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
-    """Spectral contrast of clips: how far the peaks of each octave band stand above its valleys.
+    """Spectral contrast: how far the peaks of each octave band stand above its valleys.
 
     Args:
-        edges: from `contrast_edges`, of all frames of each clip, (..., frames, edges).
+        edges: from `contrast_edges`, of all frames, (frames, edges).
 
     Returns:
-        (..., frames, 7), dB.
+        (frames, 7), dB.
 
     Source: D.-N. Jiang et al., Music type classification by spectral contrast feature (2002).
     """
     magnitudes = np.sqrt(edges)
-    peaks, valleys = (np.empty((*edges.shape[:-1], _CONTRAST_BANDS), np.float32) for _ in range(2))
-    start = 0
-    for band, (_, n_edge) in enumerate(_contrast_bands(sr, n_fft)):
-        middle, stop = start + n_edge, start + 2 * n_edge
-        valleys[..., band] = magnitudes[..., start:middle].mean(axis=-1)
-        peaks[..., band] = magnitudes[..., middle:stop].mean(axis=-1)
-        start = stop
+    ends = np.cumsum([n_edge for _, n_edge in _contrast_bands(sr, n_fft) for _ in range(2)])
+    means = [edge.mean(axis=1) for edge in np.split(magnitudes, ends[:-1], axis=1)]
+    valleys, peaks = np.stack(means[::2], axis=1), np.stack(means[1::2], axis=1)
     return decibels(peaks, ref=1.0, top_db=_TOP_DB) - decibels(valleys, ref=1.0, top_db=_TOP_DB)
 
 
@@ -137,23 +138,17 @@ def zero_crossing_rate(y: NDArray[np.float32], n_fft: int, hop_length: int) -> N
     """Share of the samples of each centred frame whose sign differs from the sample before.
 
     Args:
-        y: mono samples, (..., n); they are padded with the first and the last sample.
-        n_fft: frame length, a multiple of `hop_length`, which is a multiple of 8, and 2,040 at most.
+        y: mono samples, (n,); they are padded with the first and the last sample.
+        n_fft: frame length.
 
     Returns:
-        (..., 1 + n // hop_length).
+        (1 + n // hop_length,).
     """
-    n, start, negative = y.shape[-1], n_fft // 2, y < -_ZERO
-    n_frames, per_frame = 1 + n // hop_length, n_fft // hop_length
-    hops = np.zeros((*y.shape[:-1], n_frames + per_frame - 1, hop_length), bool)
-    crossing = hops.reshape(*y.shape[:-1], -1)
-    end = min(start + n, crossing.shape[-1])  # whole hops: the last frame may end before the samples do
-    np.not_equal(negative[..., 1 : end - start], negative[..., : end - start - 1], out=crossing[..., start + 1 : end])
-    # Eight booleans are summed at once, as the bytes of one integer: none of them can exceed 255.
-    counts = hops.view(np.uint64).sum(axis=-1, keepdims=True).view(np.uint8).sum(axis=-1, dtype=np.int64)
-    within: NDArray[np.int64] = sum(counts[..., k : k + n_frames] for k in range(per_frame))
-    within -= hops[..., :n_frames, 0]  # a frame's first sample has none before it within the frame
-    return (within / n_fft).astype(np.float32)
+    negative = np.pad(y < -_ZERO, n_fft // 2, mode="edge")
+    crossings = np.cumsum(np.diff(negative, prepend=negative[0]))
+    first = np.arange(0, len(y) + 1, hop_length)  # a frame's first sample has none before it within the frame
+    counts: NDArray[np.int64] = crossings[first + n_fft - 1] - crossings[first]
+    return (counts / n_fft).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -162,19 +157,6 @@ def _mean_square_weights(n_fft: int) -> NDArray[np.float32]:
     weights = np.full(padded_bins(n_fft), 2.0 / n_fft**2, np.float32)
     weights[[0, n_fft // 2]] /= 2
     return weights
-
-
-@lru_cache(maxsize=1)
-def _moment_weights() -> NDArray[np.float32]:
-    """1, x and x² of the distance x from the middle of a chunk, (64, 3)."""
-    x = np.arange(_CHUNK) - (_CHUNK - 1) / 2
-    return np.stack((np.ones(_CHUNK), x, x**2), axis=1).astype(np.float32)
-
-
-@lru_cache(maxsize=1)
-def _cumulative_sum_matrix() -> NDArray[np.float32]:
-    """Matrix of cumulative sums within a chunk: several times as fast as `cumsum`, (64, 64)."""
-    return np.triu(np.ones((_CHUNK, _CHUNK), np.float32))
 
 
 @lru_cache(maxsize=8)

@@ -26,18 +26,16 @@ _DB = np.float32(10.0 / np.log(10.0))  # 10 log10(x) = _DB ln(x); NumPy has a ve
 
 
 def frame(y: NDArray[np.float32], n_fft: int, hop_length: int) -> NDArray[np.float32]:
-    """Centred frames of zero-padded signals, as a view.
+    """Centred frames of a zero-padded signal, as a view.
 
     Args:
-        y: mono samples, (..., n).
+        y: mono samples, (n,).
 
     Returns:
-        (..., 1 + n // hop_length, n_fft), overlapping: read only.
+        (1 + n // hop_length, n_fft), overlapping: read only.
     """
-    n, margin = y.shape[-1], n_fft // 2
-    padded = np.zeros((*y.shape[:-1], n + 2 * margin), np.float32)
-    padded[..., margin : margin + n] = y
-    return np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[..., ::hop_length, :]
+    padded = np.pad(y, n_fft // 2).astype(np.float32, copy=False)
+    return np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
 
 
 def power(frames: NDArray[np.float32], out: NDArray[np.float32], *, double: bool = False) -> NDArray[np.float32]:
@@ -121,8 +119,8 @@ def mel_power(
 def decibels(powers: NDArray[np.float32], *, top_db: float, ref: float | None = None) -> NDArray[np.float32]:
     """Power in dB, no lower than `top_db` below the loudest value of a spectrogram (`librosa.power_to_db`).
 
-    Where nothing reaches `AMIN` and the reference is the loudest value, all is `-top_db`: silence has no
-    loudest bin as a reference (librosa returns 0 dB).
+    Where nothing reaches `AMIN` and the reference is the loudest value, all is `-top_db`: in silence the loudest
+    value is no reference (librosa returns 0 dB).
 
     Args:
         powers: one spectrogram, or several with levels of their own: (..., frames, bands).

@@ -1,7 +1,7 @@
-"""The 50 tags that the networks behind the view `embedding` were trained to find: what last.fm's listeners call music.
+"""The 50 tags that the networks of the view `embedding` were trained to predict; users of last.fm gave them to music.
 
-The last layer of each network turns its part of an embedding into logits of the tags, so tags cost nothing more.
-They are descriptions, not measured on any collection here beyond the figures in docs/results.md.
+The last layer of each network turns its part of an embedding into logits of the tags, so tags cost almost nothing.
+docs/results.md has the only figures on how good they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TAGS = (
 
 
 def tag_probabilities(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How likely each tag is, (tags,): the mean over windows and networks.
+    """Probability of each tag, (tags,): the mean over windows and networks.
 
     Args:
         rows: embeddings of a track's windows, (windows, outputs).

@@ -1,17 +1,17 @@
-"""Computes the arrays that models read from a clip, for `prepare` and `predict` alike."""
+"""Computes the arrays that models read from a clip, for `prepare` and `predict`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.audio.clips import Clip, resample
+from genrelab.audio.clips import resample
 from genrelab.core.config import (
+    FIRST_CLIP_VIEWS,
     PARQUET_VIEWS,
     DescriptorsView,
     EmbeddingView,
@@ -38,12 +38,12 @@ class Window:
 
 
 def table_views(views: Iterable[View]) -> list[View]:
-    """Those of the views that are stored in `features.parquet`, in the order of their columns there."""
+    """The views that are stored in `features.parquet`, in the order of their columns."""
     return sorted((v for v in views if v.name in PARQUET_VIEWS), key=lambda v: PARQUET_VIEWS.index(v.name))
 
 
 def table_columns(view: View) -> tuple[str, ...]:
-    """Names of a view's columns in `features.parquet`; none of a view that is stored in shards."""
+    """Names of a view's columns in `features.parquet`; none for a view that is stored in shards."""
     match view:
         case StatisticsView():
             return STATISTICS
@@ -55,41 +55,9 @@ def table_columns(view: View) -> tuple[str, ...]:
             return ()
 
 
-BATCH_S = 30.0
-"""Seconds of audio computed together: short clips share the overhead of a call, and memory stays that of a long one."""
-
-
 def compute(view: View, y: NDArray[np.float32], sr: int, *, start_s: float = 0.0) -> list[Window]:
     """The windows of one view of a clip; see `compute_all`."""
     return compute_all((view,), y, sr, start_s=start_s)[view.name]
-
-
-def compute_many(view: View, clips: Iterable[Clip]) -> Iterator[tuple[Clip, list[Window]]]:
-    """Clips of a track, each with its windows of one view: as `compute` gives, faster where clips are short.
-
-    `statistics` and `descriptors` of clips of one length are computed together, up to `BATCH_S` at once.
-
-    Raises:
-        SettingsError, DecodeError: as `compute_all`.
-    """
-    if not isinstance(view, StatisticsView | DescriptorsView):
-        yield from ((clip, compute(view, clip.y, clip.sr, start_s=clip.start_s)) for clip in clips)
-        return
-    for batch in _batches_of_equal_length(clips):
-        sr, rate = batch[0].sr, _target_rate(view, batch[0].sr)
-        y = resample(np.stack([clip.y for clip in batch]), sr, rate)
-        with np.errstate(over="ignore", invalid="ignore"):  # as in `_windows`
-            rows = _statistics_or_descriptors(view, y, rate)
-        for clip, x in zip(batch, rows, strict=True):
-            yield clip, [Window(clip.start_s, _as_stored(view, x, clip.start_s))]
-
-
-def _batches_of_equal_length(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
-    """Consecutive clips of one length and rate, up to `BATCH_S` in total; at least one."""
-    for (n_samples, sr), run in groupby(clips, key=lambda clip: (len(clip.y), clip.sr)):
-        at_once = max(1, round(BATCH_S * sr / n_samples))
-        while batch := list(islice(run, at_once)):
-            yield batch
 
 
 def compute_all(
@@ -97,8 +65,8 @@ def compute_all(
 ) -> dict[str, list[Window]]:
     """The windows of several views of a clip; the clip is resampled once to each rate that they state.
 
-    `statistics`, `descriptors`, `embedding` and `mel_image` give one window per clip, `log_mel` one or more; `samples`
-    and `frames` use the start of a track and give none for its later clips.
+    `statistics`, `descriptors`, `embedding` and `mel_image` have one window per clip, `log_mel` one or more; `samples`
+    and `frames` use the start of a track and have none for its later clips.
 
     Args:
         y: mono samples of the clip, (n,).
@@ -112,64 +80,54 @@ def compute_all(
         SettingsError: the view `table`, which is not made from audio.
         DecodeError: samples that are not finite, or so loud that the results overflow float32.
     """
-    at_rate: dict[int, NDArray[np.float32]] = {sr: y}
-
-    def samples_at(rate: int) -> NDArray[np.float32]:
+    at_rate, found = {sr: y}, {}
+    for view in views:
+        found[view.name] = list[Window]()
+        if start_s > 0 and view.name in FIRST_CLIP_VIEWS:
+            continue
+        rate = target_rate(view, sr)
         if rate not in at_rate:
             at_rate[rate] = resample(y, sr, rate)
-        return at_rate[rate]
-
-    return {view.name: _windows(view, samples_at, sr, start_s) for view in views}
-
-
-def _windows(view: View, samples_at: Callable[[int], NDArray[np.float32]], sr: int, start_s: float) -> list[Window]:
-    found: list[tuple[float, NDArray[np.float32]]]
-    with np.errstate(over="ignore", invalid="ignore"):  # an overflow is refused below, naming the view
-        match view:
-            case TableView():
-                raise SettingsError("the view table reads columns of a table: it cannot be made from audio")
-            case SamplesView() | FramesView() if start_s > 0:
-                found = []
-            case SamplesView():
-                found = [(0.0, _first_samples(samples_at(view.sr), view.n_samples))]
-            case FramesView():
-                found = [(0.0, frames(samples_at(view.sr), view.sr, view))]
-            case StatisticsView() | DescriptorsView():
-                rate = _target_rate(view, sr)
-                found = [(0.0, _statistics_or_descriptors(view, samples_at(rate), rate))]
-            case EmbeddingView():
-                found = [(0.0, embedding(samples_at(view.sr), view))]
-            case MelImageView():
-                found = [(0.0, mel_image(samples_at(view.sr), view))]
-            case LogMelView():
-                found = log_mel_windows(samples_at(view.sr), view)
-    return [Window(start_s + offset, _as_stored(view, x, start_s)) for offset, x in found]
+        with np.errstate(over="ignore", invalid="ignore"):  # an overflow is an error below
+            arrays = _arrays(view, at_rate[rate], rate)
+        found[view.name] = [Window(start_s + offset, _as_stored(view, x, start_s)) for offset, x in arrays]
+    return found
 
 
-def _target_rate(view: StatisticsView | DescriptorsView, sr: int) -> int:
+def _arrays(view: View, y: NDArray[np.float32], rate: int) -> list[tuple[float, NDArray[np.float32]]]:
+    """Where each window starts in the clip, in seconds, and its array."""
+    match view:
+        case LogMelView():
+            return log_mel_windows(y, view)
+        case SamplesView():
+            x = np.zeros(view.n_samples, np.float32)
+            x[: len(y)] = y[: view.n_samples]
+        case FramesView():
+            x = frames(y, rate, view)
+        case StatisticsView():
+            x = statistics(y, rate, view)
+        case DescriptorsView():
+            x = descriptors(y, rate, view)
+        case EmbeddingView():
+            x = embedding(y, view)
+        case MelImageView():
+            x = mel_image(y, view)
+    return [(0.0, x)]
+
+
+def target_rate(view: View, sr: int) -> int:
     """The rate that a clip is resampled to; below the view's own FMA's constant-Q transform would exceed Nyquist."""
+    if isinstance(view, TableView):
+        raise SettingsError("the view table reads columns of a table, not audio")
     return max(sr, view.sr) if isinstance(view, StatisticsView) and view.fma_exact else view.sr
-
-
-def _statistics_or_descriptors(
-    view: StatisticsView | DescriptorsView, y: NDArray[np.float32], sr: int
-) -> NDArray[np.float32]:
-    """(n,) or (clips, n) samples at the rate `_target_rate`: `view.shape`, or (clips, *view.shape)."""
-    return statistics(y, sr, view=view) if isinstance(view, StatisticsView) else descriptors(y, sr, view)
-
-
-def _first_samples(y: NDArray[np.float32], n_samples: int) -> NDArray[np.float32]:
-    first = np.zeros(n_samples, np.float32)
-    first[: len(y)] = y[:n_samples]
-    return first
 
 
 def _as_stored(view: View, x: NDArray[np.float32], start_s: float) -> NDArray[Any]:
     """The array in the view's own little-endian type."""
     stored = np.ascontiguousarray(x, dtype=view.dtype)
     if stored.shape != view.shape:
-        raise SettingsError(f"view {view.name}: computed {stored.shape}, its settings say {view.shape}")
+        raise SettingsError(f"view {view.name}: its shape is {stored.shape}, its settings require {view.shape}")
     if not np.isfinite(stored).all():
-        reason = f"the view {view.name} is not finite: the samples are not, or are far louder than full scale"
+        reason = f"the view {view.name} contains NaN or infinity: the samples contain it, or are far above full scale"
         raise DecodeError(f"clip at {start_s:g} s", reason, stage="check")
     return stored

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genrelab.core.storage import Folder
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
     Arrays = list[NDArray[Any]]
 
 SAVE_INTERVAL_FACTOR = 10
-"""A state is saved when this many times the duration of the last save have passed: a tenth of the time at most.
+"""A state is saved once this many times the duration of the last save have passed: saving takes a tenth of the time.
 
-raw_cnn's is 192 MB; after every epoch it took longer than an epoch of a small collection.
+raw_cnn's state is 192 MB: saving it takes longer than an epoch of a small collection.
 """
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
@@ -29,12 +31,12 @@ COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 class Checkpoints:
     """`history.csv`, `tensorboard/` and `checkpoint/` of one stage of a training.
 
-    Early stopping has no stored state: it follows from the rows.
+    Early stopping has no stored state; it is computed from the rows.
 
     Args:
         folder: local folder of the model; all stages share it.
         stage: names the checkpoints.
-        key: a checkpoint with another key belongs to another training and is not used.
+        key: identifies the training; a checkpoint with another key is ignored.
         earlier: epochs of the stages before.
     """
 
@@ -43,7 +45,7 @@ class Checkpoints:
         self.rows: list[HistoryRow] = []
         self._before: list[HistoryRow] = []
         self._writers: dict[str, Any] = {}
-        self._unsaved_state: Arrays | None = None  # not saved yet
+        self._unsaved_state: Arrays | None = None
         self._best: Arrays | None = None
         self._saved_at, self._saving_s = 0.0, 0.0
 
@@ -52,10 +54,10 @@ class Checkpoints:
         return self.folder / "checkpoint" / f"{self.stage}.npz"
 
     def start(self, *, resume: bool) -> Arrays | None:
-        """Start, or resume from what an earlier run left.
+        """Start, or resume an interrupted run.
 
         Returns:
-            The values of all variables after the last complete epoch, or None where there is none to resume from.
+            Values of all variables after the last complete epoch; None if there is nothing to resume.
         """
         history = read_history(self.folder) if resume or self.earlier else []
         self._before = history[: self.earlier]
@@ -77,7 +79,7 @@ class Checkpoints:
             row: its figures by the names in `COLUMNS`, without `epoch`; the `val_` ones are NaN without validation
                 rows.
             variables: values of all variables that the next epoch starts from.
-            weights: values of the network alone, kept where the epoch is the best so far.
+            weights: values of the network alone, kept if the epoch is the best so far.
         """
         self.rows.append({"epoch": self.earlier + len(self.rows) + 1, **row})
         if self.best == len(self.rows) - 1:
@@ -89,7 +91,7 @@ class Checkpoints:
             self._save_state()
 
     def _save_state(self) -> None:
-        """Save what the next epoch starts from, and the best weights; a kill in between leaves the earlier pair."""
+        """Save the state of the training and the best weights; a kill in between leaves the earlier pair."""
         if self._unsaved_state is None:
             return
         started = time.monotonic()
@@ -107,7 +109,7 @@ class Checkpoints:
 
     @property
     def best(self) -> int | None:
-        """Index of the row with the lowest validation loss, None where there is none."""
+        """Index of the row with the lowest validation loss; None without validation."""
         losses = [r["val_loss"] if math.isfinite(r["val_loss"]) else math.inf for r in self.rows]
         return int(np.argmin(losses)) if losses and min(losses) < math.inf else None
 
@@ -126,7 +128,7 @@ class Checkpoints:
             return [file[f"w{i}"] for i in range(len(file.files))]
 
     def close(self) -> None:
-        """Save what is not saved yet, and finish the TensorBoard files."""
+        """Save the latest state, and finish the TensorBoard files."""
         self._save_state()
         for writer in self._writers.values():
             writer.close()
@@ -142,42 +144,39 @@ class Checkpoints:
             return dict(file) if str(file["key"]) == self.key else None
 
     def _write_history(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / ".history.csv.tmp"
-        with temporary.open("w", newline="") as f:
+        with Folder(self.folder).replacing("history.csv") as temporary, Path(temporary).open("w", newline="") as f:
             writer = csv.writer(f, lineterminator="\n")
             writer.writerow(COLUMNS)
             for row in (*self._before, *self.rows):
                 writer.writerow([int(row["epoch"]), *(_format_cell(row[c]) for c in COLUMNS[1:])])
-        temporary.replace(self.folder / "history.csv")
 
     def _write_scalars(self, row: HistoryRow) -> None:
         import tensorflow as tf
 
-        # `tf.summary.scalar` is missing where TensorBoard is not installed; this is what it writes.
+        # Written without `tf.summary.scalar`, which needs TensorBoard to be installed.
         scalar = tf.compat.v1.SummaryMetadata(data_class=1, plugin_data={"plugin_name": "scalars"})
-        for part, prefix in (("train", ""), ("validation", "val_")):
-            for name in ("loss", "accuracy"):
-                if math.isnan(row[prefix + name]):
-                    continue
-                if part not in self._writers:
-                    self._writers[part] = tf.summary.create_file_writer(str(self.folder / "tensorboard" / part))
-                with self._writers[part].as_default():
-                    value = tf.constant(row[prefix + name], tf.float32)
-                    tf.summary.write(f"epoch_{name}", value, step=int(row["epoch"]), metadata=scalar)
+        for column in COLUMNS[1:]:
+            if math.isnan(row[column]):
+                continue
+            part, name = "validation" if column.startswith("val_") else "train", column.removeprefix("val_")
+            if part not in self._writers:
+                self._writers[part] = tf.summary.create_file_writer(str(self.folder / "tensorboard" / part))
+            with self._writers[part].as_default():
+                value = tf.constant(row[column], tf.float32)
+                tf.summary.write(f"epoch_{name}", value, step=int(row["epoch"]), metadata=scalar)
         for writer in self._writers.values():
             writer.flush()
 
 
 def drop_state(folder: Path) -> None:
-    """Remove what only a resume needs (thrice the network's size) once the model of this folder is complete."""
+    """Remove the state of a complete model, which only a resume needs (three times the size of the network)."""
     for file in (folder / "checkpoint").glob("*.npz"):
         if "-best-" not in file.name:
             file.unlink()
 
 
 def read_history(folder: Path) -> list[HistoryRow]:
-    """Rows of `history.csv`, NaN where a cell is empty; none where there is no such file."""
+    """Rows of `history.csv`, NaN for an empty cell; none without the file."""
     file = folder / "history.csv"
     if not file.exists():
         return []
@@ -191,8 +190,5 @@ def _format_cell(value: float) -> str:
 
 def _save_arrays(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write atomically: a kill leaves the old file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as f:
+    with Folder(file.parent).replacing(file.name) as temporary, Path(temporary).open("wb") as f:
         np.savez(f, **arrays)  # type: ignore[arg-type]  # its second parameter is a flag, of another type
-    temporary.replace(file)

@@ -1,4 +1,4 @@
-"""The article's standard models: scaled features, optional PCA, a classifier of scikit-learn, one pipeline."""
+"""The article's standard models: scaled features, optional PCA and a classifier of scikit-learn in one pipeline."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from genrelab.core.config import FLAT_VIEWS, TrainSettings, View
+from genrelab.core.config import FLAT_VIEWS, DescriptorsView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
-from genrelab.core.hyperparameters import SPACES, active_params, resolve_params
+from genrelab.core.hyperparameters import SPACES, active_params
+from genrelab.core.text import pluralize
 from genrelab.evaluation.calibration import MIN_TRACKS, apply_temperature, fit_temperature
 from genrelab.evaluation.metrics import log_loss
-from genrelab.models.base import Model, storage_independent_columns
+from genrelab.features.statistics import DESCRIPTORS, ENCODING_DEPENDENT, STATISTICS
+from genrelab.models.base import Model
 from genrelab.models.onnx_export import pipeline_to_onnx
 from genrelab.models.sklearn_tools import bounds_of, early_stops_as_notes, l1_penalty, medians_of, one_thread
 from genrelab.splits.folds import make_folds, separable_rows
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from genrelab.records.examples import Examples
 
 MAX_COLUMNS = 5_000
-"""More than this (the article's frames have 90,370) needs --pca."""
+"""Most columns without --pca; the article's frames have 90,370."""
 
 PENALTIES = (0.001, 0.003, 0.01, 0.03)
 """Values of C that `musicnn` tries; scaled outputs of 456 columns need strong penalties."""
@@ -40,20 +42,6 @@ class Classical(Model):
 
     views = FLAT_VIEWS
 
-    def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
-        super().__init__(settings.of(self.name), genres)
-        self.chosen = resolve_params(self.name, settings.params, preset=settings.preset)
-
-    @property
-    def display(self) -> str:
-        """See Model; a model with hyper-parameters of its own is marked as tuned."""
-        return f"{self.name} (tuned)" if self.is_tuned else self.name
-
-    @property
-    def is_tuned(self) -> bool:
-        """Has it got hyper-parameters of its own?"""
-        return self.name in self.settings.params
-
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model; nothing is written to `folder`.
 
@@ -68,7 +56,8 @@ class Classical(Model):
         x, y = self._columns(rows.x), rows.y[fit]
         self._check_genres(y)
         if np.isinf(x).any():
-            raise ModelError(f"{self.name}: {int(np.isinf(x).any(1).sum())} rows hold an infinite feature")
+            bad = pluralize(int(np.isinf(x).any(1).sum()), "row")
+            raise ModelError(f"{self.name}: {bad} with infinite features: correct the table")
         self._keep_probes(rows.x[fit])
         missing = np.isnan(x).any()
         x = x[fit]
@@ -76,7 +65,7 @@ class Classical(Model):
         self.bounds_ = bounds_of(self._impute(x))
         filled = self._impute_and_clip(x)
         if (filled == filled[0]).all():
-            raise ModelError(f"{self.name}: all training rows are alike, so there is nothing to learn from them")
+            raise ModelError(f"{self.name}: all training rows are the same: choose another view or check the table")
         self.steps_ = self._steps(filled.shape)
         with one_thread(), early_stops_as_notes(self.notes):
             z = filled
@@ -113,11 +102,23 @@ class Classical(Model):
         """See Model."""
         if n <= MAX_COLUMNS or settings.of(cls.name).pca is not None:
             return None
-        return f"{cls.name}: {n:,} columns are more than {MAX_COLUMNS:,}: add --pca 0.95 (or a number)"
+        what = f"{cls.name}: {n:,} columns, more than the limit of {MAX_COLUMNS:,}"
+        return f"{what}: add --pca 0.95 (or a number of components)"
 
     def _choose_columns(self, view: View, x: NDArray[Any], fit: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-        """Columns that the model uses, shape (columns,), None for all; `fit` (n,) marks the training rows of `x`."""
-        return storage_independent_columns(view)
+        """Columns that the model uses, shape (columns,), None for all; `fit` (n,) marks the training rows of `x`.
+
+        Of `statistics` and `descriptors` these are all but `ENCODING_DEPENDENT`, so that a clip stored at 44.1 kHz gets
+        the same result as at 22.05 kHz. FMA's own statistics keep all columns, for comparison with published results.
+        """
+        match view:
+            case StatisticsView(fma_exact=False):
+                names = STATISTICS
+            case DescriptorsView():
+                names = DESCRIPTORS
+            case _:
+                return None
+        return np.array([i for i, name in enumerate(names) if name not in ENCODING_DEPENDENT], np.int64)
 
     def _columns(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """Windows (n, *shape) as rows (n, columns) of the columns that the model uses."""
@@ -125,12 +126,12 @@ class Classical(Model):
         return flat if self.columns_ is None else flat[:, self.columns_]
 
     def _impute_and_clip(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Rows (n, columns) in float64, training medians where a value is missing, none out of bounds."""
+        """Rows (n, columns) in float64, with training medians in place of missing values, clipped to the bounds."""
         filled = self._impute(x)
         return filled.clip(*self.bounds_, out=np.empty(filled.shape))
 
     def _impute(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Rows (n, columns) with training medians where a value is missing; the same ones where none ever was."""
+        """Rows (n, columns) with training medians for missing values; unchanged if no training row had any."""
         return x if self.medians_ is None else np.where(np.isnan(x), self.medians_, x)
 
     def _steps(self, fit_shape: tuple[int, ...]) -> list[Any]:
@@ -143,15 +144,17 @@ class Classical(Model):
         return steps
 
     def _components(self, pca: float, fit_shape: tuple[int, ...]) -> float | int:
-        """A share of variance unchanged; a number of components, cut to what rows and columns allow."""
+        """A share of variance unchanged; a number of components, reduced to the number of rows or columns."""
         if pca < 1:
             return pca
         if pca != int(pca):
-            raise ModelError(f"--pca must be a share below 1 or a whole number. Received: {pca}")
+            rule = "--pca must be a share of the variance (above 0 and below 1) or a whole number of components"
+            raise ModelError(f"{rule}. Received: {pca}")
         limit = min(fit_shape)
         if pca > limit:
             self.notes.append(
-                f"--pca {int(pca)} was cut to {limit}: {fit_shape[0]} training rows, {fit_shape[1]} columns"
+                f"--pca {int(pca)} was reduced to {limit}: {pluralize(fit_shape[0], 'training row')} and "
+                f"{pluralize(fit_shape[1], 'column')} allow no more components"
             )
         return min(int(pca), limit)
 
@@ -163,13 +166,7 @@ class Classical(Model):
             return np.asarray(self.classifier_.predict_proba(z), np.float64)
 
     def _graph(self) -> bytes:
-        return self._pipeline_onnx(self.classifier_)
-
-    def _pipeline_onnx(self, classifier: Any, beta: float | None = None) -> bytes:
-        return pipeline_to_onnx(
-            self.steps_, classifier, shape=self.probes_.shape[1:], chosen=self.columns_, medians=self.medians_,
-            bounds=self.bounds_, beta=beta, n_genres=len(self.genres),
-        )  # fmt: skip
+        return pipeline_to_onnx(self, self.classifier_)
 
 
 class LogisticRegression(Classical):
@@ -190,26 +187,24 @@ class LogisticRegression(Classical):
             by_genre = None if weights is None else dict(enumerate(weights.tolist()))
             return made.set_params(class_weight=by_genre).fit(z, y)
         if weights is not None:
-            self.notes.append(f"class weights do not apply to one-vs-rest ({self._describe_solver('liblinear')})")
+            reason = "solver liblinear" if self.is_tuned else "--preset article"
+            self.notes.append(f"class weights do not apply to one-vs-rest ({reason})")
         return OneVsRestClassifier(made).fit(z, y)
-
-    def _describe_solver(self, solver: str) -> str:
-        return "--preset article" if self.is_article and not self.is_tuned else f"solver {solver}"
 
 
 class Musicnn(Classical):
-    """Transfer learning from music: balanced logistic regression on what frozen networks make of a clip.
+    """Transfer learning from music: balanced logistic regression on the outputs of frozen music networks.
 
-    The penalty is chosen on folds of the training rows with artists apart, by the log loss that its probabilities have
-    after one temperature, and the coefficients are divided by that temperature: strong penalties suit few tracks, and
-    make all genres about equally probable. So models with different penalties are equally sure of what they know.
+    The penalty is chosen on folds of the training rows, split by artist, by the log loss after fitting a temperature.
+    The coefficients are divided by that temperature: a strong penalty, which suits few tracks, makes all genres about
+    equally probable, and the temperature undoes that.
     """
 
     name = "musicnn"
     views = ("embedding",)
 
     def _choose_columns(self, view: View, x: Any, fit: Any) -> NDArray[np.int64]:
-        """See Classical; outputs that hardly vary are left out, as scaling them would only amplify noise."""
+        """See Classical; outputs that hardly vary are left out: scaling them would only amplify noise."""
         return np.flatnonzero(x[fit].std(axis=0) > MIN_DEVIATION)
 
     def _fit_classifier(self, z: Any, y: Any, group: Any, weights: Any) -> Any:
@@ -227,10 +222,7 @@ class Musicnn(Classical):
     def _choose_penalty(
         self, z: NDArray[np.float64], y: NDArray[np.int64], group: NDArray[np.int64]
     ) -> tuple[float, float]:
-        """The best of `PENALTIES` with its temperature, on rows whose artist can be held out.
-
-        Where these are too few: the default, and 1.
-        """
+        """The best of `PENALTIES` and its temperature on rows whose artist can be held out; else the default and 1."""
         used = np.flatnonzero(separable_rows(y, group))
         if len(used) < MIN_TRACKS or len(np.unique(y[used])) < 2:
             return float(self.chosen["C"]), 1.0
@@ -258,7 +250,7 @@ class Knn(Classical):
         wanted = self.chosen["k"]
         k = min(wanted, len(z))
         if k < wanted:
-            self.notes.append(f"k was cut from {wanted} to {k}, the number of training rows")
+            self.notes.append(f"k was reduced from {wanted} to {k}, the number of training rows")
         if weights is not None:
             self.notes.append("class weights do not apply to knn")
         return KNeighborsClassifier(k, metric=self.chosen["metric"]).fit(z, y)

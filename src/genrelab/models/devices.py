@@ -25,7 +25,7 @@ STEPS, RATE, MAX_WEIGHT_ERROR = 200, 0.1, 0.02
 
 @dataclass(frozen=True)
 class Device:
-    """One device, such as `CPU:0`; `error` describes what it does wrong, None where it trains correctly."""
+    """One device, such as `CPU:0`; `error` is None if it trains correctly."""
 
     name: str
     seconds: float
@@ -55,12 +55,12 @@ def _read_report(process: subprocess.Popen[str]) -> DeviceReport:
     try:
         out, err = process.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired as e:
-        raise RuntimeError(f"no answer within {TIMEOUT_S:.0f} s") from e
+        raise RuntimeError(f"no result within {TIMEOUT_S:.0f} s") from e
     try:
         version, devices = json.loads(out.splitlines()[-1])
     except (ValueError, IndexError) as e:
-        last = (err.strip() or "without a word").splitlines()[-1]
-        raise RuntimeError(f"ends with status {process.returncode}: {last}") from e
+        last = (err.strip() or "no output").splitlines()[-1]
+        raise RuntimeError(f"exited with status {process.returncode}: {last}") from e
     return version, [Device(**device) for device in devices]
 
 
@@ -74,17 +74,15 @@ def print_devices() -> None:
 
 
 def _check_device(name: str) -> Device:
-    started = time.perf_counter()
+    started, error = time.perf_counter(), None
     try:
-        error = fit_on_device(name)
-    except Exception as e:  # noqa: BLE001 - whatever a device raises is the finding
-        return Device(name, time.perf_counter() - started, " ".join(f"{type(e).__name__}: {e}".split()))
-    wrong = (
-        None
-        if error < MAX_WEIGHT_ERROR
-        else f"learns wrongly: a weight is off by {error:.2g}, {MAX_WEIGHT_ERROR:g} is allowed"
-    )
-    return Device(name, time.perf_counter() - started, wrong)
+        off = fit_on_device(name)
+        if not off < MAX_WEIGHT_ERROR:
+            wrong = f"a weight is off by {off:.2g}; at most {MAX_WEIGHT_ERROR:g} is allowed"
+            error = f"gives wrong results in training: {wrong}"
+    except Exception as e:  # noqa: BLE001 - any error of a device is the result
+        error = " ".join(f"{type(e).__name__}: {e}".split())
+    return Device(name, time.perf_counter() - started, error)
 
 
 def fit_on_device(name: str) -> float:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from abc import abstractmethod
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import softmax
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.tensorflow import NO_TENSORFLOW, load_tensorflow, pick_strategy, seed_everything
+from genrelab.core.text import pluralize
+from genrelab.evaluation.percent import format_percent
 from genrelab.models.base import N_PROBES, Model
 from genrelab.models.keras_training import (
     History,
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
     from genrelab.records.examples import Examples
 
-__all__ = ["History", "KerasModel", "NetworkData", "network_data", "network_data_from_arrays"]
-
 
 class KerasModel(Model):
     """A model whose `fit` makes `network_`: a Keras network from windows (batch, *shape) to logits."""
@@ -49,10 +49,6 @@ class KerasModel(Model):
     def strategy(self) -> Any:
         """Distribution strategy in which the network is built and trained."""
         return pick_strategy(self.settings.strategy, data_is_local=self.data_is_local)
-
-    @abstractmethod
-    def fit(self, examples: Examples, folder: Path) -> Self:
-        """See Model."""
 
     def save(self, folder: Path) -> None:
         """Write `model.keras`: layers and weights, without what only training needs."""
@@ -72,13 +68,13 @@ class KerasModel(Model):
         self._keep_probes(x)
 
     def _parts(self, examples: Examples) -> tuple[NetworkData, NetworkData]:
-        """Training rows, and validation rows, which may be none."""
+        """Training rows, and validation rows, if any."""
         size = self.settings.batch_size
         fit = network_data(examples, "fit", batch_size=size, in_order=False)  # `fit_network` shuffles it
         return fit, network_data(examples, "choose", batch_size=size)
 
     def _train(self, network: Any, fit: NetworkData, choose: NetworkData, folder: Path, **more: Any) -> History:
-        """Run `fit_network` with the model's settings; notes what a reader of the scores must know."""
+        """Run `fit_network` with the model's settings; adds a note if there are no validation rows."""
         history = fit_network(
             network,
             fit,
@@ -89,20 +85,19 @@ class KerasModel(Model):
             progress=self.progress,
             **more,
         )
-        note = f"no validation rows: trained for {history.epochs} epochs, none chosen"
+        note = f"no validation tracks: the last epoch is used ({pluralize(history.epochs, 'epoch')} in all)"
         if history.learned is None and note not in self.notes:
             self.notes.append(note)
         return history
 
     def _finish_fit(self, history: History, epochs: int) -> None:
-        """Set curve and notes of a finished training of `epochs` epochs in all."""
-        known = {"loss": history.loss, "val_loss": history.val_loss, "val_accuracy": history.val_accuracy}
-        self.curve = {"epochs": epochs, "best_epoch": history.best_epoch, "learned": history.learned}
-        self.curve |= {name: value for name, value in known.items() if not math.isnan(value)}
+        """Set curve and notes of a training of `epochs` epochs in all."""
+        whole = asdict(history) | {"epochs": epochs}
+        self.curve = {name: value for name, value in whole.items() if value is None or not math.isnan(value)}
         if history.learned is False:
             self.notes.append(
-                f"did not learn: on the validation rows its best epoch ({history.best_epoch} of {epochs}) is no better "
-                f"than an answer without listening (accuracy {history.val_accuracy:.1%})"
+                f"did not learn: on the validation tracks its best epoch ({history.best_epoch} of {epochs}, accuracy "
+                f"{format_percent(history.val_accuracy)}) is no better than predictions that ignore the audio"
             )
 
     def _outputs(self, network: Any, part: NetworkData) -> NDArray[np.float32]:

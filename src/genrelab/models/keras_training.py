@@ -1,4 +1,4 @@
-"""The training loop of a Keras network: it can be killed and resumed, and can use several devices."""
+"""The training loop of a Keras network; it can be resumed after a kill and can use several devices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LEARNING_RATE = 1e-3  # Adam's usual one
 TPU_BATCH = 16  # rows a core
-SHUFFLE_BYTES = 512 << 20  # rows are drawn from a buffer of at most this size
+SHUFFLE_BYTES = 512 << 20  # maximum size of the buffer that rows are drawn from
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,16 @@ class History:
     Attributes:
         epochs: of this stage.
         best_epoch: whose weights the network now has, counted over all stages from 1.
-        loss, val_loss, val_accuracy: of that epoch; the last two are NaN without validation rows.
         learned: did it beat constant predictions? None without validation rows.
+        loss, val_loss, val_accuracy: of that epoch; the last two are NaN without validation rows.
     """
 
     epochs: int
     best_epoch: int
+    learned: bool | None
     loss: float
     val_loss: float
     val_accuracy: float
-    learned: bool | None
 
 
 def network_data(examples: Examples, *roles: str, batch_size: int, in_order: bool = True) -> NetworkData:
@@ -97,12 +97,12 @@ def fit_network(
 ) -> History:
     """Train a network that returns logits: Adam, cross-entropy, early stopping, best weights at the end.
 
-    Each epoch's order depends on seed and epoch alone, and a checkpoint holds all that the next one starts from: a
-    training that was killed and resumed gives the same numbers as one that was not.
+    The order of the rows in an epoch depends on seed and epoch alone, and a checkpoint contains the complete state: an
+    interrupted and resumed training gives the same numbers as an uninterrupted one.
 
     Args:
         network: a Keras model, built in the strategy that it is to be trained in.
-        choose: rows whose loss stops the training; without any, it runs for all `settings.epochs`.
+        choose: validation rows, for early stopping; without them, all `settings.epochs` are run.
         folder: gets `history.csv`, `tensorboard/` and `checkpoint/`.
         class_weights: of each genre, shape (genres,); the training figures in `history.csv` are weighted by it.
         stage: names the checkpoints; a second stage continues with the epochs after the `earlier` ones of the first.
@@ -161,7 +161,7 @@ def _training_key(
     weights: Any,
     learning_rate: float,
 ) -> str:
-    """Hash of all that an epoch's numbers depend on; epochs and patience only decide which epoch is the last."""
+    """Hash of everything that the numbers of an epoch depend on; epochs and patience only decide which is the last."""
     content = {
         "rows": [fit.key, fit.y.tolist(), None if choose is None else [choose.key, choose.y.tolist()]],
         "network": [[v.path.split("/")[-1], list(v.shape)] for v in network.trainable_variables],
@@ -192,8 +192,8 @@ def _shuffled(part: NetworkData, seed: int) -> Any:
 def full_batches(part: NetworkData, data: Any, size: int, class_weights: NDArray[np.float64] | None = None) -> Any:
     """Single (x, y) of a part → (x, y, weight) in batches of exactly `size` rows.
 
-    Rows that fill the last batch have weight 0. So every device has rows in every step, and the result does not
-    depend on the number of devices that share a batch.
+    The last batch is filled with rows of weight 0, so that every device has rows in every step and the result does not
+    depend on the number of devices.
     """
     tf, _ = load_tensorflow()
     shape, steps = part.shape, math.ceil(len(part.y) / size)
@@ -227,21 +227,21 @@ def _make_history(
 ) -> History:
     rows = checkpoints.rows
     if not math.isfinite(rows[0]["loss"]) or (choose is not None and checkpoints.best is None):
-        raise ModelError(f"the loss of {network.name} is no number: look for values in the view that are none")
+        raise ModelError(f"the loss of {network.name} is not finite: check its view for NaN and infinity")
     if checkpoints.best is None:
         last = rows[-1]
-        return History(len(rows), int(last["epoch"]), last["loss"], math.nan, math.nan, None)
+        return History(len(rows), int(last["epoch"]), None, last["loss"], math.nan, math.nan)
     network.set_weights(checkpoints.best_weights())
     best = rows[checkpoints.best]
     assert choose is not None
     learned = _beats_constant_prediction(best, fit.y, choose.y, weights is not None)
-    return History(len(rows), int(best["epoch"]), best["loss"], best["val_loss"], best["val_accuracy"], learned)
+    return History(len(rows), int(best["epoch"]), learned, best["loss"], best["val_loss"], best["val_accuracy"])
 
 
 def _beats_constant_prediction(
     best: dict[str, float], fit: NDArray[np.int64], choose: NDArray[np.int64], balanced: bool
 ) -> bool:
-    """Is it better, in both figures, than constant predictions: the most frequent genre, the genres' shares?"""
+    """Are accuracy and loss better than those of constant predictions (most frequent genre, genre shares)?"""
     n = np.bincount(fit, minlength=int(choose.max()) + 1)
     shares = np.full(len(n), 1 / len(n)) if balanced else np.maximum(n, 1e-9) / n.sum()
     constant_loss = float(-np.log(shares[choose]).mean())

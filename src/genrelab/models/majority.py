@@ -1,4 +1,4 @@
-"""The baseline that every other model has to beat."""
+"""The majority baseline: the genre shares of the training tracks, whatever the input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from genrelab.core.config import VIEWS
 from genrelab.models.base import Model
-from genrelab.models.onnx_export import INPUT, OPSET, OUTPUT, finish_graph
+from genrelab.models.onnx_export import INPUT, OPSET, OUTPUT, Nodes, finish_graph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Majority(Model):
-    """Returns the genres' shares of the training tracks for every window: the most frequent is the most probable."""
+    """Returns the genre shares of the training tracks for every window; the most frequent genre is the answer."""
 
     name = "majority"
     views = ("statistics", *(v for v in VIEWS if v != "statistics"))
@@ -40,17 +40,11 @@ class Majority(Model):
         return np.tile(self.shares_, (len(x), 1))
 
     def _graph(self) -> bytes:
-        from onnx import helper, numpy_helper
+        from onnx import helper
 
-        nodes = [
-            helper.make_node("Shape", [INPUT], ["rows"], end=1),
-            helper.make_node("Concat", ["rows", "one"], ["times"], axis=0),
-            helper.make_node("Expand", ["shares", "times"], [OUTPUT]),
-        ]
-        constants = [
-            numpy_helper.from_array(self.shares_[None].astype(np.float32), "shares"),
-            numpy_helper.from_array(np.array([1], np.int64), "one"),
-        ]
-        graph = helper.make_graph([], self.name, [], [], constants)
+        nodes = Nodes("majority/")
+        times = nodes("Concat", nodes("Shape", INPUT, end=1), [1], axis=0)
+        nodes.named(OUTPUT, nodes("Expand", self.shares_[None], times))
+        graph = helper.make_graph([], self.name, [], [], nodes.constants)
         proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-        return finish_graph(proto, nodes, shape=self.probes_.shape[1:], n_genres=len(self.genres))
+        return finish_graph(proto, nodes.nodes, ["batch", *self.probes_.shape[1:]], ["batch", len(self.genres)])

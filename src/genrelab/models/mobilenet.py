@@ -1,12 +1,12 @@
-"""Transfer learning: MobileNetV2 with ImageNet weights, frozen, and a linear head on its outputs for the mel image."""
+"""Transfer learning: frozen MobileNetV2 with ImageNet weights, and a linear head on its outputs for the mel image."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import socket
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,72 +15,62 @@ import numpy as np
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingRequirementError, ModelError, SettingsError, printable
-from genrelab.core.hyperparameters import resolve_params
+from genrelab.core.storage import Folder
 from genrelab.core.tensorflow import as_numpy, load_tensorflow
-from genrelab.models.keras_base import KerasModel, network_data, network_data_from_arrays
+from genrelab.models.keras_base import KerasModel
+from genrelab.models.keras_training import network_data, network_data_from_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from genrelab.models.keras_base import History, NetworkData
+    from genrelab.models.keras_training import History, NetworkData
     from genrelab.records.examples import Examples
 
 WEIGHTS_VARIABLE = "GENRELAB_IMAGENET_WEIGHTS"
 KERAS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 REMEDIES = (
-    f"download {KERAS_FILE} (MobileNetV2 1.0 224, no top) elsewhere and give it with --imagenet-weights PATH or "
-    f"{WEIGHTS_VARIABLE}=PATH, or use --imagenet-weights none (random initialisation)"
+    f"download {KERAS_FILE} on another machine, copy it here, and give its path with --imagenet-weights FILE or "
+    f"{WEIGHTS_VARIABLE}=FILE; or use --imagenet-weights none (random initialisation)"
 )
 DOWNLOAD_TIMEOUT_S = 20.0
 
 HEAD_DROPOUT = 0.5
 HEAD_DECAY_ROWS = 20.0
-"""Over the number of training rows: the head's L2 factor, which falls as rows are added, as logistic regression's
-does; 20 and the next number were the best of a few tried on five-fold splits of 306 real excerpts of 2 s."""
-VARIANCE_FLOOR = 1e-2  # the base's outputs lie in 0 to 6; some are all but constant in a small training part
+"""The L2 factor of the head is this over the number of training rows, as in logistic regression; this and the next
+value were the best of a few tried on five-fold splits of 306 real excerpts of 2 s."""
+VARIANCE_FLOOR = 1e-2  # the base's outputs are 0 to 6; some are nearly constant in a small training set
 FINE_TUNE_RATE = 1e-5
 BLOCKS = 17  # inverted-residual blocks of the base
 
 
 class MobileNetV2(KerasModel):
-    """The base runs once per window; the head is trained on its outputs, then the last blocks if wanted."""
+    """The base runs once per window; the head is trained on its outputs, then, with --fine-tune, the last blocks."""
 
     name = "mobilenet_v2"
     views = ("mel_image",)
     _cached_base_outputs: tuple[Examples, NDArray[np.float32]] | None = None
-    """Examples that the frozen base has run on, and its outputs."""
-
-    def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
-        super().__init__(settings.of(self.name), genres)
-        self.chosen = resolve_params(self.name, settings.params)
+    """Examples, and the outputs of the frozen base for them."""
 
     @classmethod
     def missing_requirement(cls, settings: TrainSettings) -> str | None:
-        """See Model. Whether weights can be downloaded shows only in `fit`.
+        """See Model. Whether the weights can be downloaded is not known before `fit`.
 
         Raises:
-            SettingsError: the weights file that was named is not there.
+            SettingsError: the weights file named by the settings does not exist.
         """
-        if settings.imagenet_weights not in ("auto", "none") and not Path(settings.imagenet_weights).is_file():
-            raise SettingsError(f"--imagenet-weights {printable(settings.imagenet_weights)}: no such file: {REMEDIES}")
-        named = os.environ.get(WEIGHTS_VARIABLE)
-        if settings.imagenet_weights == "auto" and named and not Path(named).is_file():
-            reason = f"mobilenet_v2 needs the weights that {WEIGHTS_VARIABLE} names, and {printable(named)} is no file"
-            return f"{reason}: {REMEDIES}"
-        return super().missing_requirement(settings)
+        file = weights_file(settings.imagenet_weights)
+        if file is None or file.is_file():
+            return super().missing_requirement(settings)
+        if settings.imagenet_weights == "auto":
+            return f"mobilenet_v2: {WEIGHTS_VARIABLE} is {printable(str(file))}, which is not a file: {REMEDIES}"
+        raise SettingsError(f"--imagenet-weights {printable(str(file))}: no such file: {REMEDIES}")
 
-    @property
-    def display(self) -> str:
-        """See Model; random weights and tuned hyper-parameters are named."""
-        remarks = ["random initialisation"] if self.settings.imagenet_weights == "none" else []
-        remarks += ["tuned"] if self.name in self.settings.params else []
-        return f"{self.name} ({', '.join(remarks)})" if remarks else self.name
+    def _remarks(self) -> list[str]:
+        random = ["random initialisation"] if self.settings.imagenet_weights == "none" else []
+        return random + super()._remarks()
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model."""
-        need = self.missing_requirement(self.settings)
-        if need is not None:
-            raise MissingRequirementError(need)
         self._start_fit(examples)
         with self.strategy.scope():
             self.base_ = load_base(examples.shape, self.settings.imagenet_weights)
@@ -103,14 +93,14 @@ class MobileNetV2(KerasModel):
         return self
 
     def predict_proba(self, examples: Examples) -> NDArray[np.float64]:
-        """See Model; outputs of the frozen base that were computed before are not computed again."""
+        """See Model; outputs of the frozen base are computed only once."""
         if self._cached_base_outputs is None or self._cached_base_outputs[0] is not examples:
             return super().predict_proba(examples)
         part = network_data_from_arrays(self._cached_base_outputs[1], batch_size=self.settings.batch_size)
         return self._softmax(self.head_, part)
 
     def _base_outputs(self, examples: Examples, folder: Path) -> NDArray[np.float32]:
-        """The base's outputs for all windows, shape (n, 1280); kept in `folder` for a run that is resumed."""
+        """The base's outputs for all windows, shape (n, 1280); stored in `folder` for resuming."""
         digest = hashlib.sha256(f"{examples.fingerprint} {examples.view}".encode())
         digest.update(examples.track.tobytes())
         for array in self.base_.get_weights():
@@ -122,12 +112,10 @@ class MobileNetV2(KerasModel):
         with self.strategy.scope():
             network = join_networks(examples.shape, self.base_)
         outputs = self._outputs(network, network_data(examples, batch_size=self.settings.batch_size)).astype(np.float32)
-        folder.mkdir(parents=True, exist_ok=True)
         for other in folder.glob("base_outputs-*.npy"):
             other.unlink()
-        temporary = folder / ".base_outputs.tmp.npy"
-        np.save(temporary, outputs)
-        temporary.replace(file)
+        with Folder(folder).replacing(file.name) as temporary, Path(temporary).open("wb") as f:
+            np.save(f, outputs)
         return outputs
 
     def _head_part(self, examples: Examples, outputs: NDArray[np.float32], role: str) -> NetworkData:
@@ -140,7 +128,7 @@ class MobileNetV2(KerasModel):
     def _fine_tune(
         self, examples: Examples, folder: Path, weights: NDArray[np.float64] | None, head: History
     ) -> tuple[int, History]:
-        """Train the last blocks too; the head alone stays where that does not lower the validation loss."""
+        """Train the last blocks too; undone if that does not lower the validation loss."""
         unfreeze(self.base_, self.settings.fine_tune)
         before = self.network_.get_weights()
         history = self._train(
@@ -152,7 +140,7 @@ class MobileNetV2(KerasModel):
             self.network_.set_weights(before)
             self.notes.append(
                 f"--fine-tune {self.settings.fine_tune} did not lower the validation loss "
-                f"({history.val_loss:.3f}, the head alone {head.val_loss:.3f}): the head alone is kept"
+                f"({history.val_loss:.3f}, head only {head.val_loss:.3f}): only the trained head is used"
             )
             return epochs, head
         self._cached_base_outputs = None
@@ -167,8 +155,8 @@ def load_base(shape: tuple[int, ...], weights: str) -> Any:
         weights: `auto`, `none`, or the path of a weights file.
 
     Raises:
-        MissingRequirementError: no weights are here and none can be downloaded.
-        ModelError: the file does not hold MobileNetV2's weights.
+        MissingRequirementError: there are no weights on this machine and they cannot be downloaded.
+        ModelError: the file does not contain weights of MobileNetV2.
     """
     _, keras = load_tensorflow()
 
@@ -188,7 +176,7 @@ def load_base(shape: tuple[int, ...], weights: str) -> Any:
 
 
 def weights_file(weights: str) -> Path | None:
-    """The file for a value of `--imagenet-weights`; None for random weights, or where it is still to be downloaded."""
+    """The file for a value of `--imagenet-weights`; None for random weights, or if it must be downloaded."""
     if weights == "none":
         return None
     if weights != "auto":
@@ -204,44 +192,44 @@ def _load_weights_file(make: Any, file: Path) -> Any:
     base = make(None)
     kernels = [v for v in base.trainable_variables if v.name.endswith("kernel")]
     before = [as_numpy(v) for v in kernels]
-    reason = "some layers kept random weights"
+    reason = "weights of some layers are missing"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras warns where it leaves layers as they are
+            warnings.simplefilter("error", UserWarning)  # Keras only warns if it skips layers
             base.load_weights(file)
         fits = not any(np.array_equal(as_numpy(v), b) for v, b in zip(kernels, before, strict=True))
-    except (ValueError, OSError, KeyError, TypeError, UserWarning) as e:
-        reason, fits = " ".join(str(e).split())[:200], False
+    except (ValueError, OSError, KeyError, TypeError, UserWarning):
+        reason, fits = "other layers or another format", False
     if not fits:
         raise ModelError(
-            f"{printable(str(file))} does not hold the weights of MobileNetV2 1.0 without its top: {reason}"
+            f"{printable(str(file))} does not contain the weights of MobileNetV2 1.0 without top ({reason}): {REMEDIES}"
         )
     return base
 
 
 def _download_weights(make: Any) -> Any:
-    """The base with the weights that Keras downloads. Its progress goes to stderr: stdout is for results."""
+    """The base with weights downloaded by Keras, whose own messages are discarded."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(io.StringIO()):
             return make("imagenet")
-    except Exception as e:  # Keras raises a bare Exception where a download fails
-        reason = " ".join(str(e).split()).rpartition("-- ")[2]  # what went wrong, without the long address
+    except Exception as e:  # Keras raises a bare Exception if a download fails
+        reason = " ".join(str(e).split()).rpartition("-- ")[2]  # the cause, without the long address
         raise MissingRequirementError(
-            f"mobilenet_v2 needs ImageNet weights, and they cannot be downloaded ({reason}): {REMEDIES}"
+            f"mobilenet_v2 needs ImageNet weights, which cannot be downloaded ({reason}): {REMEDIES}"
         ) from e
     finally:
         socket.setdefaulttimeout(before)
 
 
 def build_head(outputs: NDArray[np.float32], n_genres: int, *, hidden: int = 0, dropout: float = HEAD_DROPOUT) -> Any:
-    """Standardise with the training part's statistics, then a linear classifier that starts from nothing.
+    """Standardisation with the statistics of the training set, then a linear classifier with zero weights.
 
     Args:
         outputs: the base's outputs for the training rows, shape (rows, 1280).
         hidden: units of a layer before the classifier; 0 for none.
-        dropout: share of what the classifier reads, and the hidden layer, that is left out while training.
+        dropout: share of the inputs of the classifier and of the hidden layer that is dropped during training.
 
     Returns:
         Network from (batch, 1280) to logits (batch, n_genres).
@@ -255,7 +243,7 @@ def build_head(outputs: NDArray[np.float32], n_genres: int, *, hidden: int = 0, 
             layers.Normalization(mean=mean.astype(np.float32), variance=(variance + VARIANCE_FLOOR).astype(np.float32)),
             layers.Dropout(dropout),
             *([layers.Dense(hidden, activation="relu"), layers.Dropout(dropout)] if hidden else []),
-            # Random starting weights on 1,280 inputs are noise that a small training part never gets rid of.
+            # Random initial weights on 1,280 inputs are noise that a small training set does not remove.
             layers.Dense(
                 n_genres,
                 kernel_initializer="zeros",
@@ -267,9 +255,9 @@ def build_head(outputs: NDArray[np.float32], n_genres: int, *, hidden: int = 0, 
 
 
 def join_networks(shape: tuple[int, ...], base: Any, *after: Any) -> Any:
-    """Network from mel images in dB, (batch, frames, n_mels), through the base in inference mode, to what comes after.
+    """Network from mel images in dB, (batch, frames, n_mels), through the base in inference mode and `after`.
 
-    The image stands as in a picture of a spectrogram: time runs to the right, low frequencies lie at the bottom.
+    The image is oriented as in a picture of a spectrogram: time to the right, low frequencies at the bottom.
     """
     _, keras = load_tensorflow()
     inputs = keras.Input(shape)

@@ -1,9 +1,12 @@
-"""ONNX graphs: what all of genrelab's have in common, and conversion of scikit-learn pipelines and Keras networks."""
+"""Converts scikit-learn pipelines and Keras networks to ONNX graphs, and extends the graph of a bundle."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from genrelab.core.errors import MissingRequirementError, ModelError
 from genrelab.core.tensorflow import as_numpy, load_tensorflow
@@ -11,30 +14,32 @@ from genrelab.models.pairwise_coupling import MAX_EXPONENT, pairs
 
 OPSET = 17  # these versions are what onnxruntime 1.17 reads
 ML_OPSET = 3  # of the operators `ai.onnx.ml`
-IR_VERSION = 8  # the format that goes with them; onnx itself would write one too new for the onnxruntime beside it
+IR_VERSION = 8  # the format of these versions; the default of onnx may be too new for the installed onnxruntime
 
 INPUT = "x"
 OUTPUT = "probabilities"
 
 
-def finish_graph(proto: Any, nodes: list[Any], *, shape: tuple[int, ...], n_genres: int) -> bytes:
-    """A model proto with these nodes and the two ends of every graph, checked and serialised.
+def finish_graph(
+    proto: Any, nodes: list[Any], shape: Sequence[int | str], output_shape: Sequence[int | str], name: str = INPUT
+) -> bytes:
+    """A model proto with these nodes and one input and output, both float32, checked and serialised.
 
     Args:
         proto: its constants and operator sets are kept.
-        nodes: all nodes in order; the first reads `INPUT`, float32 (batch, *shape), the last writes `OUTPUT`,
-            float32 (batch, n_genres).
-        shape: of one window.
+        nodes: all nodes in order; the first reads the input, the last writes `OUTPUT`.
+        shape: of the input; a word is an axis of any length.
+        output_shape: of `OUTPUT`.
+        name: of the input.
     """
     from onnx import TensorProto, helper
     from onnx.checker import check_model
 
-    graph = proto.graph
-    nodes = list(nodes)
+    graph, nodes = proto.graph, list(nodes)
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend(nodes)
-    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", *shape]))
-    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", n_genres]))
+    graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, output_shape))
     proto.ir_version = IR_VERSION
     opsets = sorted((o.domain, o.version) for o in proto.opset_import)  # skl2onnx lists them in any order
     del proto.opset_import[:]
@@ -47,11 +52,11 @@ class Nodes:
     """Nodes of a graph in the order in which they are added, and their constants, all named `prefix...`.
 
     `nodes("Add", "a", 1.0)` adds a node and returns the name of its output; an input that is not a name becomes a
-    constant.
+    constant: an int becomes int64, a float `floats`.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str, floats: type[np.floating[Any]] = np.float32) -> None:
+        self.prefix, self.floats = prefix, floats
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -71,13 +76,11 @@ class Nodes:
         self.nodes.append(helper.make_node("Identity", [output], [name]))
 
     def _constant(self, value: Any) -> str:
-        """Add a constant and return its name: Python's int becomes int64, its float float32."""
-        import numpy as np
         from onnx import numpy_helper
 
         array = np.asarray(value)
         name = f"{self.prefix}constant_{len(self.constants)}"
-        kept = array.astype(np.float32) if array.dtype == np.float64 else array
+        kept = array.astype(self.floats) if array.dtype == np.float64 else array
         self.constants.append(numpy_helper.from_array(kept, name))
         return name
 
@@ -123,108 +126,62 @@ def read_network(onnx: bytes) -> Any:
     proto = package.load_model_from_string(onnx)
     found = next((o.version for o in proto.opset_import if not o.domain), None)
     if found != OPSET:
-        raise ModelError(f"its network has ONNX operators of version {found}, and only {OPSET} can be built upon")
+        raise ModelError(f"its network uses ONNX opset {found}; genrelab can extend opset {OPSET} only")
     return proto
 
 
-def pipeline_to_onnx(
-    steps: list[Any],
-    classifier: Any,
-    *,
-    shape: tuple[int, ...],
-    chosen: Any | None,
-    medians: Any | None,
-    bounds: tuple[Any, Any],
-    beta: float | None,
-    n_genres: int,
-) -> bytes:
-    """A pipeline of scikit-learn with the steps before and after it, as a serialised ONNX graph.
+def pipeline_to_onnx(model: Any, classifier: Any, beta: float | None = None) -> bytes:
+    """A fitted model of `classical.py`, with the steps before and after its classifier, as a serialised ONNX graph.
 
-    In float64 inside: features reach 1e7, and float32 would lose what the scaler leaves of them.
+    The graph computes in float64: features reach 1e7, too large for float32 before scaling.
 
     Args:
-        steps: fitted transformers.
-        classifier: fitted; returns probabilities, or, where `beta` is given, scores of every two genres that become
+        model: its columns, medians, bounds and steps are used.
+        classifier: fitted; returns probabilities, or, if `beta` is given, scores of genre pairs, which become
             probabilities as in `pairwise_coupling`.
-        shape: of one window.
-        chosen: numbers of the columns that are used, or None for all.
-        medians: of each of these columns, for missing values; None where no value may be missing.
-        bounds: lowest and highest value of each of these columns.
     """
     import warnings
 
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
     from skl2onnx.sklapi import CastTransformer
     from sklearn.pipeline import make_pipeline
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # skl2onnx asks an SVC for probA_, which will go
+        warnings.simplefilter("ignore", FutureWarning)  # skl2onnx reads probA_ of an SVC, which scikit-learn will drop
         proto = to_onnx(
-            make_pipeline(CastTransformer(dtype=np.float64), *steps, classifier),
-            initial_types=[("columns", FloatTensorType([None, len(bounds[0])]))],
+            make_pipeline(CastTransformer(dtype=np.float64), *model.steps_, classifier),
+            initial_types=[("columns", FloatTensorType([None, len(model.bounds_[0])]))],
             options={id(classifier): {"zipmap": False, **({} if beta is None else {"raw_scores": True})}},
             target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
         )
+    front, back = Nodes("input/"), Nodes("coupling/", np.float64)
+    x = front("Flatten", INPUT, axis=1)
+    if model.columns_ is not None:
+        x = front("Gather", x, model.columns_, axis=1)
+    if model.medians_ is not None:
+        x = front("Where", front("IsNaN", x), model.medians_, x)
+    low, high = model.bounds_
+    front.named("columns", front("Min", front("Max", x, low), high))
     rename(proto, proto.graph.output[1].name, "answer")
-    constants = {"chosen": chosen, "medians": medians, "low": bounds[0], "high": bounds[1]}
-    back = [helper.make_node("Cast", ["answer"], [OUTPUT], to=TensorProto.FLOAT)]
-    if beta is not None:
-        first, second = pairs(n_genres)
-        constants |= {"minus_beta": np.float64(-beta), "first": first, "second": second, "one": np.float64(1)}
-        constants |= {"least": np.float64(-MAX_EXPONENT), "most": np.float64(MAX_EXPONENT)}
-        constants |= {"columns_axis": np.array([1]), "score": np.array([0]) if n_genres == 2 else None}
-        rename(proto, "answer", "scores")
-        back = _coupling_nodes(n_genres) + back
-    proto.graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(c), n) for n, c in constants.items() if c is not None
-    )
-    nodes = [*_input_nodes(chosen is not None, medians is not None), *proto.graph.node, *back]
-    return finish_graph(proto, nodes, shape=shape, n_genres=n_genres)
+    p = "answer" if beta is None else _add_coupling(back, "answer", beta, len(model.genres))
+    back.named(OUTPUT, back("Cast", p, to=TensorProto.FLOAT))
+    proto.graph.initializer.extend([*front.constants, *back.constants])
+    nodes = [*front.nodes, *proto.graph.node, *back.nodes]
+    return finish_graph(proto, nodes, ["batch", *model.probes_.shape[1:]], ["batch", len(model.genres)])
 
 
-def _input_nodes(chooses: bool, fills: bool) -> list[Any]:
-    """Nodes from a window to its `columns`: flattened, chosen, filled, bounded."""
-    from onnx import helper
-
-    nodes = [helper.make_node("Flatten", [INPUT], ["flat"], axis=1)]
-    name = "flat"
-    if chooses:
-        nodes.append(helper.make_node("Gather", [name, "chosen"], ["looked_at"], axis=1))
-        name = "looked_at"
-    if fills:
-        nodes.append(helper.make_node("IsNaN", [name], ["is_hole"]))
-        nodes.append(helper.make_node("Where", ["is_hole", "medians", name], ["filled"]))
-        name = "filled"
-    nodes.append(helper.make_node("Max", [name, "low"], ["bounded_below"]))
-    return [*nodes, helper.make_node("Min", ["bounded_below", "high"], ["columns"])]
-
-
-def _coupling_nodes(n_genres: int) -> list[Any]:
-    """Nodes from `scores` of every two genres to their probabilities, `answer`: `pairwise_coupling.coupled` in ONNX."""
-    from onnx import helper
-
-    steps = [
-        ("Mul", ["pair_scores", "minus_beta"], "unbounded"),
-        ("Max", ["unbounded", "least"], "bounded_exponents_below"),
-        ("Min", ["bounded_exponents_below", "most"], "exponents"),
-        ("Exp", ["exponents"], "against"),
-        ("Reciprocal", ["against"], "for"),
-        ("MatMul", ["against", "first"], "against_first"),
-        ("MatMul", ["for", "second"], "against_second"),
-        ("Add", ["against_first", "against_second"], "odds_against"),
-        ("Add", ["odds_against", "one"], "one_and_odds"),
-        ("Reciprocal", ["one_and_odds"], "shares"),
-    ]
-    nodes = [helper.make_node(op, inputs, [output]) for op, inputs, output in steps]
+def _add_coupling(nodes: Nodes, scores: str, beta: float, n_genres: int) -> str:
+    """Add what `pairwise_coupling.coupled` computes from the scores of every two genres; the result's name."""
     if n_genres == 2:  # skl2onnx gives the score of two genres in both directions; ours is the first
-        nodes.insert(0, helper.make_node("Gather", ["scores", "score"], ["pair_scores"], axis=1))
-    else:
-        nodes.insert(0, helper.make_node("Identity", ["scores"], ["pair_scores"]))
-    nodes.append(helper.make_node("ReduceSum", ["shares", "columns_axis"], ["total"], keepdims=1))
-    return [*nodes, helper.make_node("Div", ["shares", "total"], ["answer"])]
+        scores = nodes("Gather", scores, [0], axis=1)
+    first, second = pairs(n_genres)
+    exponents = nodes("Min", nodes("Max", nodes("Mul", scores, -beta), -MAX_EXPONENT), MAX_EXPONENT)
+    against = nodes("Exp", exponents)
+    odds = nodes("Add", nodes("MatMul", against, first), nodes("MatMul", nodes("Reciprocal", against), second))
+    shares = nodes("Reciprocal", nodes("Add", odds, 1.0))
+    return nodes("Div", shares, nodes("ReduceSum", shares, [1], keepdims=1))
 
 
 def rename(proto: Any, old: str, new: str) -> None:
@@ -237,8 +194,8 @@ def rename(proto: Any, old: str, new: str) -> None:
 def network_to_onnx(network: Any, *, n_genres: int) -> bytes:
     """A network that returns logits as a serialised ONNX graph that returns probabilities.
 
-    The weights enter the conversion as inputs and become constants afterwards: Keras' own `export` copies them
-    many times over, which takes half a minute where they are 64 MB.
+    The weights are inputs of the conversion and become constants afterwards: Keras' own `export` copies them many
+    times, which takes half a minute for 64 MB.
     """
     tf, _ = load_tensorflow()
     import tf2onnx
@@ -264,4 +221,4 @@ def network_to_onnx(network: Any, *, n_genres: int) -> bytes:
     used = {name for node in proto.graph.node for name in node.input}
     proto.graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items() if name in used)
     output = helper.make_node("Identity", [proto.graph.output[0].name], [OUTPUT])
-    return finish_graph(proto, [*proto.graph.node, output], shape=shape, n_genres=n_genres)
+    return finish_graph(proto, [*proto.graph.node, output], ["batch", *shape], ["batch", n_genres])

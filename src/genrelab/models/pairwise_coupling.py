@@ -1,7 +1,7 @@
-"""Probabilities of several genres from scores of every two: pairwise coupling with one temperature.
+"""Probabilities of genres from the scores of genre pairs: pairwise coupling with one temperature.
 
-Each pair's score d_ij (above 0: rather i than j) becomes r_ij = 1 / (1 + exp(-beta d_ij)), and p_i is in proportion to
-1 / (sum_j 1/r_ij - (k - 2)) = 1 / (1 + sum_j exp(-beta d_ij)) (Price, Knerr, Personnaz and Dreyfus 1995).
+The score d_ij of each pair (above 0: i rather than j) becomes r_ij = 1 / (1 + exp(-beta d_ij)), and p_i is proportional
+to 1 / (sum_j 1/r_ij - (k - 2)) = 1 / (1 + sum_j exp(-beta d_ij)) (Price, Knerr, Personnaz and Dreyfus 1995).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 MIN_LOG_BETA, MAX_LOG_BETA = -4.0, 4.0  # of log(beta)
 MAX_EXPONENT = 300.0
-"""Of beta d_ij: scores of a polynomial kernel are unbounded, and exp(710) overflows."""
+"""Limit of beta d_ij: scores of a polynomial kernel are unbounded, and exp(710) overflows."""
 KERNEL_VALUES = 1 << 22
-"""Kernel values of rows and support vectors in memory at a time: 32 MB."""
+"""Kernel values (row, support vector) in memory at a time: 32 MB."""
 
 
 def pairs(k: int) -> tuple[Floats, Floats]:
@@ -70,28 +70,21 @@ class CoupledSVC:
 def pair_scores(svc: Any, z: Floats) -> Floats:
     """Scores (n, k (k - 1) / 2) of an SVC of rows `z` (n, columns), as its `decision_function` with `ovo` has them.
 
-    LIBSVM takes the kernel of a row and a support vector at a time, as long as fitting takes; products of matrices
-    are ten times as fast. Of two genres scikit-learn's score is for the second one.
+    LIBSVM computes the kernel for one row and one support vector at a time; matrix products are ten times as fast. For
+    two genres scikit-learn's score is that of the second one.
     """
     from sklearn.metrics.pairwise import pairwise_kernels
 
-    if svc.kernel == "linear":
-        scores = z @ svc.coef_.T + svc.intercept_
-    else:
-        of = {"metric": svc.kernel, "filter_params": True, "gamma": svc.gamma, "degree": svc.degree, "coef0": svc.coef0}
-        weights, step = _pair_weights(svc), max(1, KERNEL_VALUES // len(svc.support_vectors_))
-        blocks = [
-            pairwise_kernels(z[i : i + step], svc.support_vectors_, **of) @ weights for i in range(0, len(z), step)
-        ]
-        scores = np.concatenate([np.empty((0, weights.shape[1])), *blocks]) + svc.intercept_
+    of = {"metric": svc.kernel, "filter_params": True, "gamma": svc.gamma, "degree": svc.degree, "coef0": svc.coef0}
+    weights, step = _pair_weights(svc), max(1, KERNEL_VALUES // len(svc.support_vectors_))
+    blocks = [pairwise_kernels(z[i : i + step], svc.support_vectors_, **of) @ weights for i in range(0, len(z), step)]
+    scores = np.concatenate([np.empty((0, weights.shape[1])), *blocks]) + svc.intercept_
     return np.asarray(-scores if len(svc.classes_) == 2 else scores, np.float64)
 
 
 def _pair_weights(svc: Any) -> Floats:
     """Weight (support vectors, pairs) of each support vector in each pair's score; 0 in those of other genres."""
     k, ends = len(svc.classes_), np.concatenate([[0], np.cumsum(svc.n_support_)])
-    if k == 2:
-        return np.asarray(svc.dual_coef_.T, np.float64)
     weights = np.zeros((int(ends[-1]), k * (k - 1) // 2))
     for pair, (i, j) in enumerate(combinations(range(k), 2)):
         first, second = slice(ends[i], ends[i + 1]), slice(ends[j], ends[j + 1])

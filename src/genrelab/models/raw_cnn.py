@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from genrelab.core.config import TrainSettings
-from genrelab.core.hyperparameters import resolve_params
 from genrelab.core.tensorflow import load_tensorflow
 from genrelab.models.keras_base import KerasModel
 
@@ -15,19 +13,10 @@ if TYPE_CHECKING:
 
 
 class RawCnn(KerasModel):
-    """16 million weights, of which all but 27,000 lie between the last convolution and the first dense layer."""
+    """16 million weights, all but 27,000 of them between the last convolution and the first dense layer."""
 
     name = "raw_cnn"
     views = ("samples",)
-
-    def __init__(self, settings: TrainSettings, genres: tuple[str, ...]) -> None:
-        super().__init__(settings.of(self.name), genres)
-        self.chosen = resolve_params(self.name, settings.params)
-
-    @property
-    def display(self) -> str:
-        """See Model; a model with hyper-parameters of its own is marked as tuned."""
-        return f"{self.name} (tuned)" if self.name in self.settings.params else self.name
 
     def fit(self, examples: Examples, folder: Path) -> Self:
         """See Model."""
@@ -48,7 +37,7 @@ def build_network(shape: tuple[int, ...], n_genres: int, *, dense: int = 100, dr
 
     Args:
         dense: units of the first dense layer.
-        dropout: share of its outputs, and of the second one's, that is left out while training.
+        dropout: share of the outputs of both dense layers that is dropped during training.
     """
     _, keras = load_tensorflow()
     layers = keras.layers

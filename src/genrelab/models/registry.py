@@ -1,4 +1,4 @@
-"""Registry of models: name → class, imported only when it is used, so that listing them costs nothing."""
+"""Registry of models: name → class, imported only when used, so that listing the names is fast."""
 
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ _CLASS_PATHS = {
 }
 
 
-def modules() -> tuple[str, ...]:
-    """Full names of the modules in which models are defined, each once."""
-    return tuple(dict.fromkeys(f"genrelab.models.{path.partition(':')[0]}" for path in _CLASS_PATHS.values()))
-
-
 def known_models() -> tuple[str, ...]:
     """Names of all models, in the order in which `--models all` trains them."""
     return tuple(_CLASS_PATHS)
@@ -39,7 +34,7 @@ def model_class(name: str) -> type[Model]:
         ModelError: an unknown name; the message lists the known ones.
     """
     if name not in _CLASS_PATHS:
-        raise ModelError(f"unknown model {name!r}: known are {', '.join(_CLASS_PATHS)}")
+        raise ModelError(f"unknown model {name!r}: use one of {', '.join(_CLASS_PATHS)}")
     module, _, cls = _CLASS_PATHS[name].partition(":")
     return cast("type[Model]", getattr(import_module(f"genrelab.models.{module}"), cls))
 

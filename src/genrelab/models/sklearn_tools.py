@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 Columns = NDArray[np.float32]
 
 MAX_DEVIATIONS = 5.0
-"""Standard deviations from the training mean at which a feature is clipped. Kurtoses of new music lie 50 away: one
-of them alone would take a clip out of reach of every kernel and neighbour."""
+"""Standard deviations from the training mean at which a feature is clipped. A kurtosis of new music may be 50 away:
+that alone would make a clip too distant for every kernel and neighbour."""
 
 
 def bounds_of(x: Columns) -> tuple[Columns, Columns]:
-    """Lowest and highest value of each column (columns,) that the model sees, from training rows (n, columns)."""
+    """Bounds to which each column is clipped, two arrays (columns,), from training rows (n, columns)."""
     mean, std = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
     return (mean - MAX_DEVIATIONS * std).astype(np.float32), (mean + MAX_DEVIATIONS * std).astype(np.float32)
 
@@ -30,13 +30,11 @@ def medians_of(x: Columns) -> Columns:
     return medians
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Limit numerical libraries to one thread: several add up in any order, and a seed would not give one model."""
+def one_thread() -> Any:
+    """Limit numerical libraries to one thread: several sum in any order, so that a seed would not determine a model."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):
-        yield
+    return threadpool_limits(1)
 
 
 @contextmanager
@@ -63,9 +61,9 @@ def l1_penalty(estimator: Any) -> dict[str, Any]:
 
 
 def as_linear_classifier(svc: Any) -> Any:
-    """A linear SVM, by its plane for every two genres, as a classifier that skl2onnx can convert.
+    """A linear SVM, by its plane for each pair of genres, as a classifier that skl2onnx can convert.
 
-    By its support vectors, as skl2onnx would convert it, large numbers would cancel each other in float32.
+    skl2onnx would convert it by its support vectors, where large numbers cancel each other in float32.
     """
     from sklearn.linear_model import LogisticRegression as Estimator
 

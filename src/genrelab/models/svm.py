@@ -1,4 +1,4 @@
-"""The article's support vector machine, with probabilities from the scores of every two genres."""
+"""The article's support vector machine, with probabilities from the scores of genre pairs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any
 import numpy as np
 
 from genrelab.models.classical import Classical
+from genrelab.models.onnx_export import pipeline_to_onnx
 from genrelab.models.pairwise_coupling import CoupledSVC, best_beta, pair_scores
 from genrelab.models.sklearn_tools import as_linear_classifier
 from genrelab.splits.folds import ensure_two_groups, make_folds
 
 SVM_STEPS = 100_000
-"""Of a tuned SVM, for every two genres: with a large C a linear one runs for hours and hardly improves."""
+"""Most steps of a tuned SVM for each pair of genres: a linear one with a large C runs for hours and hardly improves."""
 
 
 class Svm(Classical):
-    """Support vector machine, RBF unless tuned; scores of every two genres become probabilities (`pairwise_coupling`).
+    """Support vector machine, RBF unless tuned; the scores of genre pairs become probabilities (`pairwise_coupling`).
 
-    The coupling's only parameter is fitted on artists that the SVM was not fitted on. scikit-learn's own calibration
-    starts from votes, which give the rank of a genre and hardly how clear the case is.
+    The only parameter of the coupling is fitted on artists that the SVM was not fitted on. scikit-learn's own
+    calibration starts from votes, which rank the genres but contain little about confidence.
     """
 
     name = "svm"
@@ -28,11 +29,11 @@ class Svm(Classical):
         rows, group, lone = ensure_two_groups(y, group)
         if lone:
             names = ", ".join(self.genres[i] for i in lone)
-            self.notes.append(f"too sure of itself, calibrated on the one artist or track that they have: {names}")
+            self.notes.append(f"confidence may be too high for {names}: only one artist or track of each to train on")
         splits, apart = make_folds(y[rows], group, seed=self.settings.seed)
         splits = splits[: self.chosen["calibration_folds"]]
         if not apart:
-            self.notes.append("calibrated on rows whose artists were also fitted on: genres share too few artists")
+            self.notes.append("confidence may be too high: SVM and probabilities were fitted on the same artists")
         z, y = z[rows], y[rows]
         by_row = np.ones(len(y)) if weights is None else weights[y]
         k = len(self.genres)
@@ -57,6 +58,6 @@ class Svm(Classical):
 
     def _graph(self) -> bytes:
         svc = self.classifier_.svc
-        return self._pipeline_onnx(
-            as_linear_classifier(svc) if svc.kernel == "linear" else svc, beta=self.classifier_.beta
+        return pipeline_to_onnx(
+            self, as_linear_classifier(svc) if svc.kernel == "linear" else svc, self.classifier_.beta
         )

@@ -1,4 +1,4 @@
-"""ONNX files are read as onnx itself reads them, or refused."""
+"""ONNX files are read as the package onnx reads them, or refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def refused(proto: Any, words: str) -> None:
         read_graph(proto if isinstance(proto, bytes) else proto.SerializeToString())
 
 
-def test_a_graph_is_read_as_onnx_reads_it() -> None:
+def test_graph_is_read_as_onnx_reads_it() -> None:
     graph = read_graph(simple().SerializeToString())
     conv, relu = graph.nodes
     assert (conv.op, conv.domain, conv.inputs, conv.outputs) == ("Conv", "", (b"x", b"w"), (b"c",))
@@ -68,7 +68,7 @@ def test_a_graph_is_read_as_onnx_reads_it() -> None:
     st.lists(st.floats(width=32), max_size=40),
     st.text(max_size=5),
 )
-def test_numbers_and_attributes_survive(numbers: list[int], raw: bool, floats: list[float], name: str) -> None:
+def test_numbers_and_attributes_are_read(numbers: list[int], raw: bool, floats: list[float], name: str) -> None:
     tensor = (
         numpy_helper.from_array(np.array(numbers, np.int64), name)
         if raw
@@ -109,12 +109,12 @@ def test_damaged_networks_are_refused_or_read(data: st.DataObject) -> None:
         assert "\n" not in str(e)
 
 
-# --- what only somebody means harm with ---
+# --- refused ---
 
 
 @pytest.mark.parametrize("place", ["constant", "attribute"])
-def test_parts_in_other_files_are_refused(place: str) -> None:
-    """By the field, not by its words: a class may be called `location`, and a key need not be."""
+def test_data_in_other_files_are_refused(place: str) -> None:
+    """Recognised by the field, not by its text: a name may be `location`, and a key need not be."""
     proto = simple()
     tensor = proto.graph.initializer[0]
     if place == "attribute":
@@ -124,10 +124,10 @@ def test_parts_in_other_files_are_refused(place: str) -> None:
     tensor.doc_string = "location"
     read_graph(proto.SerializeToString())
     tensor.data_location = TensorProto.EXTERNAL
-    refused(proto, "names other files")
+    refused(proto, "refers to other files")
     tensor.ClearField("data_location")
     tensor.external_data.add(key="location", value="/etc/passwd")
-    refused(proto, "names other files")
+    refused(proto, "refers to other files")
 
 
 def test_functions_training_and_sparse_tensors_are_refused() -> None:
@@ -148,16 +148,16 @@ def test_functions_training_and_sparse_tensors_are_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.dims.append(2), "do not fit its shape"),
-        (lambda t: t.dims.__setitem__(0, -1), "do not fit its shape"),
-        (lambda t: t.dims.__setitem__(0, 2**62), "do not fit its shape"),
-        (lambda t: t.dims.extend([1] * 9), "do not fit its shape"),
-        (lambda t: setattr(t, "data_type", TensorProto.STRING), "do not fit its shape"),
-        (lambda t: setattr(t, "data_type", TensorProto.DOUBLE), "do not fit its shape"),
-        (lambda t: setattr(t, "data_type", 0), "do not fit its shape"),
-        (lambda t: setattr(t, "raw_data", t.raw_data + b"x"), "do not fit its shape"),
-        (lambda t: t.float_data.extend([0.0] * 6), "do not fit its shape"),
-        (lambda t: setattr(t, "name", "shape"), "one name"),
+        (lambda t: t.dims.append(2), "do not match its shape"),
+        (lambda t: t.dims.__setitem__(0, -1), "do not match its shape"),
+        (lambda t: t.dims.__setitem__(0, 2**62), "do not match its shape"),
+        (lambda t: t.dims.extend([1] * 9), "do not match its shape"),
+        (lambda t: setattr(t, "data_type", TensorProto.STRING), "do not match its shape"),
+        (lambda t: setattr(t, "data_type", TensorProto.DOUBLE), "do not match its shape"),
+        (lambda t: setattr(t, "data_type", 0), "do not match its shape"),
+        (lambda t: setattr(t, "raw_data", t.raw_data + b"x"), "do not match its shape"),
+        (lambda t: t.float_data.extend([0.0] * 6), "do not match its shape"),
+        (lambda t: setattr(t, "name", "shape"), "same name"),
     ],
 )
 def test_constants_that_do_not_fit_their_shape_are_refused(change: Any, words: str) -> None:
@@ -167,15 +167,15 @@ def test_constants_that_do_not_fit_their_shape_are_refused(change: Any, words: s
 
 
 def test_duplicate_fields_are_refused() -> None:
-    """protobuf would merge two graphs into one; another reader might take the first."""
+    """protobuf merges two graphs into one; another reader might take the first."""
     data = simple().SerializeToString()
-    refused(data + data, "stands there twice")
+    refused(data + data, "occurs twice")
     proto = simple()
     proto.graph.node[1].attribute.append(proto.graph.node[1].attribute[0])
     refused(proto, "an attribute twice")
     proto = simple()
     proto.graph.node[1].attribute[0].i = 3
-    refused(proto, "does not hold what it states")
+    refused(proto, "does not have the stated type")
 
 
 def test_deeply_nested_graphs_are_refused() -> None:
@@ -185,13 +185,13 @@ def test_deeply_nested_graphs_are_refused() -> None:
         if depth < 2:
             read_graph(proto.SerializeToString())
         else:
-            refused(proto, "within each other")
+            refused(proto, "nested too deeply")
         graph = helper.make_graph([helper.make_node("Scan", ["x"], ["y"], body=graph)], "g", [], [])
     deep = b""
     for _ in range(5_000):  # attribute g (6) of node (1, 5) of a graph, longer than the interpreter's stack
         for tag in (0x32, 0x2A, 0x0A):
             deep = bytes([tag]) + varint(len(deep)) + deep
-    refused(b"\x3a" + varint(len(deep)) + deep, "within each other|damaged|not allowed|does not hold")
+    refused(b"\x3a" + varint(len(deep)) + deep, "nested too deeply|damaged|not allowed|stated type")
 
 
 def varint(number: int) -> bytes:
@@ -202,12 +202,12 @@ def varint(number: int) -> bytes:
     return bytes([*found, number])
 
 
-def test_the_number_of_parts_is_bounded() -> None:
+def test_number_of_fields_is_limited() -> None:
     refused(b"\x42\x00" * (MAX_FIELDS + 1), "more than 500,000 parts")
 
 
-def test_long_lists_of_floats_cost_no_more_than_their_bytes() -> None:
-    """A support vector machine's list is as many fields as floats; mixed with others it is many short lists."""
+def test_long_lists_of_floats_are_read_quickly() -> None:
+    """A list of floats has a field for each float; mixed with other fields it is many short lists."""
     node = helper.make_node("SVMClassifier", ["x"], ["y"], support_vectors=[0.5] * 1_000_000)
     graph = read_graph(helper.make_model(helper.make_graph([node], "g", [], [])).SerializeToString())
     assert graph.nodes[0].attributes == {"support_vectors": 1_000_000}
@@ -220,5 +220,5 @@ def test_long_lists_of_floats_cost_no_more_than_their_bytes() -> None:
 @pytest.mark.parametrize("data", [b"\x0a\x01\x08", b"\x38\x00", b"\x0d\x00\x00\x00\x00"])
 def test_field_of_another_wire_type_is_refused(data: bytes) -> None:
     """`ir_version` as bytes, `graph` as an integer, `ir_version` as a fixed-size number."""
-    with pytest.raises(ValueError, match=r"it is damaged: field \d is written in another way"):
+    with pytest.raises(ValueError, match=r"it is damaged: field \d has the wrong type"):
         read_graph(data)

@@ -1,4 +1,4 @@
-"""What a stranger's ONNX graph would do, measured without running it: operators, sizes, memory, multiplications.
+"""Measures an ONNX graph from an untrusted source without running it: operators, sizes, memory, multiplications.
 
-In: the bytes of `model.onnx`. Out: nothing, or a refusal that says what is wrong. Start with `limits.py`.
+In: the bytes of `model.onnx`. Out: nothing, or an error that says what is wrong. Start with `limits.py`.
 """

@@ -1,9 +1,10 @@
 """Limits for a network from an untrusted source: checks a bundle's model.onnx before onnxruntime loads it.
 
-onnxruntime runs no foreign code, yet it trusts a graph: it opens other files that the graph names, loops without end,
-allocates a terabyte for 50 bytes of graph, and some damage crashes the interpreter. A sha256 in a bundle protects
-against accidents, not malice. So a graph is measured first: only operators with a rule in `shapes.py`, only sizes that
-follow from the window's, a limit for what is in memory at a time and for all multiplications together.
+onnxruntime runs no foreign code, but it trusts a graph: it opens other files that the graph names, runs endless loops,
+allocates a terabyte for 50 bytes of graph, and some damage crashes the interpreter. The sha256 in a bundle protects
+against accidents, not against malice. So a graph is measured first: only operators with a rule in `shapes.py`, only
+sizes that follow from the shape of a window, limits for memory and for multiplications. A trial run in a process with
+limits would not do: it tests one input, and sizes may depend on the input.
 """
 
 from __future__ import annotations
@@ -29,41 +30,40 @@ from genrelab.bundle.onnx_guard.shapes import RULES, shape_output, slices
 from genrelab.core.errors import printable
 
 MAX_ELEMENTS = 1 << 28
-"""Elements in memory at a time; 1 GiB of float32. MobileNetV2 has a third of that for 32 windows."""
+"""Elements in memory at a time, 1 GiB of float32; MobileNetV2 has a third of that for 32 windows."""
 
 MAX_WORK = 10**12
-"""Multiplications: a minute or two on one slow core. MobileNetV2 needs a ninth of that for 32 windows."""
+"""Multiplications, a minute or two on a slow core; MobileNetV2 needs a ninth of that for 32 windows."""
 
 CHEAP_COST, SLOW_COST = 10, 100
-"""Multiplications that any other operator costs for each number that it reads or writes; the second, for those in
-`SLOW_OPERATORS`."""
+"""Cost, in multiplications, of each number that other operators read or write; the second is for `SLOW_OPERATORS`."""
 
 _SLOW_OPERATORS = """ArrayFeatureExtractor Elu Erf Exp Gather Gelu HardSigmoid HardSwish LayerNormalization Log
 LogSoftmax Pow ReduceLogSumExp ReverseSequence Sigmoid Slice Softmax Softplus Tanh TopK Transpose"""
 SLOW_OPERATORS = frozenset(_SLOW_OPERATORS.split())
 
 FLOATS_ONLY = frozenset({"Div", "ReduceMean"})
-"""On integers these can crash the whole process: a division by 0, or of the smallest integer by -1."""
+"""On integers these can crash the process: division by 0, or of the smallest integer by -1."""
 
 MIN_WORK = 10_000
-"""Least cost of an operator, however little it reads: a few microseconds."""
+"""Least cost of an operator: a few microseconds."""
 
 
 def measure(graph: Graph, windows: int) -> tuple[int, int]:
     """Cost of a graph for `windows` windows at once.
 
     Returns:
-        The most elements that are in memory at a time, and multiplications; both approximate.
+        Peak number of elements in memory, and multiplications; both approximate.
 
     Raises:
-        ValueError: an operator that is not known or does not fit, or too much of either; the reason is for the user.
+        ValueError: an unknown or inconsistent operator, or too much of either; the reason is for the user.
     """
     budget = _Budget()
     values = _constants(graph)
     for end in graph.inputs:
         first, *rest = end.shape or (None, None)
         if end.name in values or any(n is None or n < 0 for n in rest):
-            raise ValueError(f"its input {printable_name(end.name)!r} has no size, or is a constant")
+            raise ValueError(f"its input {printable_name(end.name)!r} has no fixed shape or is a constant")
         shape = (windows if first is None else first, *(n for n in rest if n is not None))
         values[end.name] = Value(shape, floating=end.dtype in FLOATING)
         budget.take(values[end.name].elements, 0, 0, 1)
@@ -89,15 +89,15 @@ class _Budget:
         self.peak = max(self.peak, self.live + scratch)
         self.work += max(work, MIN_WORK) * times
         if self.peak > MAX_ELEMENTS:
-            raise ValueError(f"would put more than {MAX_ELEMENTS:,} numbers into memory")
+            raise ValueError(f"needs memory for more than {MAX_ELEMENTS:,} numbers")
         if self.work > MAX_WORK:
-            raise ValueError(f"would take more than {MAX_WORK:,} multiplications")
+            raise ValueError(f"needs more than {MAX_WORK:,} multiplications")
 
 
 def _measure_nodes(
     graph: Graph, values: dict[bytes, Value], budget: _Budget, times: int = 1, *, inner: bool = False
 ) -> None:
-    """Add the outputs of every operator to `values`, and release what no later one reads."""
+    """Add the outputs of every operator to `values`, and release those that no later operator reads."""
     uses = Counter(name for node in graph.nodes for name in node.inputs)
     uses.update(end.name for end in graph.outputs)
     releasable: set[bytes] = set()  # names of values that are released after their last use
@@ -109,10 +109,10 @@ def _measure_nodes(
             raise ValueError(f"operator {what}: {e}") from e
         for name, value in zip(node.outputs, found, strict=False):
             if name in values:
-                raise ValueError("two of its operators give the same name")
+                raise ValueError("two of its outputs have the same name")
             if name:
                 values[name] = value
-                if not value.constant:  # onnxruntime computes constants beforehand, and keeps them
+                if not value.constant:  # onnxruntime computes constants in advance and keeps them
                     releasable.add(name)
         uses.subtract(node.inputs)
         for name in {*node.inputs, *node.outputs} & releasable:
@@ -120,17 +120,17 @@ def _measure_nodes(
                 budget.live -= values[name].elements
                 releasable.remove(name)
     if missing := [end.name for end in graph.outputs if end.name not in values]:
-        raise ValueError(f"nothing gives its output {printable_name(missing[0])!r}")
+        raise ValueError(f"no operator computes its output {printable_name(missing[0])!r}")
 
 
 def _node_outputs(node: Node, values: dict[bytes, Value], budget: _Budget, times: int, inner: bool) -> list[Value]:
     if missing := [name for name in node.inputs if name and name not in values]:
-        raise ValueError(f"reads {printable_name(missing[0])!r}, which nothing gave before")
+        raise ValueError(f"reads {printable_name(missing[0])!r}, which no earlier operator computes")
     call = Call(node, tuple(values[name] if name else None for name in node.inputs))
     if (node.domain, node.op) == ("", "Scan") and not inner:
         return _scan(call, values, budget)
     if any(isinstance(a, Graph) for a in node.attributes.values()):
-        raise ValueError("holds a graph")
+        raise ValueError("contains a graph, which is not allowed")
     found = _output_values(call)
     work, scratch = _node_cost(call, found[0])
     budget.take(sum(v.elements for v in found), work, scratch, times)
@@ -138,12 +138,12 @@ def _node_outputs(node: Node, values: dict[bytes, Value], budget: _Budget, times
 
 
 def _scan(call: Call, outer: dict[bytes, Value], budget: _Budget) -> list[Value]:
-    """Operator Scan: runs a graph once for each row of an input, as in k nearest neighbours."""
+    """Operator Scan, which runs a graph once for each row of an input (k nearest neighbours)."""
     attributes = call.node.attributes
     body, rows = attributes.get("body"), call.get("num_scan_inputs", 0)
     known = attributes.keys() <= {"body", "num_scan_inputs"} and isinstance(body, Graph)
     if not known or not isinstance(body, Graph) or not 0 < rows <= len(call.values) == len(body.inputs):
-        raise ValueError("is of a kind that genrelab does not run")
+        raise ValueError("has attributes that genrelab does not allow")
     shapes = [call.shape(i) for i in range(len(call.values))]
     kept, scanned = shapes[:-rows], shapes[-rows:]
     if len({s[:1] for s in scanned}) != 1 or not scanned[0]:
@@ -155,7 +155,7 @@ def _scan(call: Call, outer: dict[bytes, Value], budget: _Budget) -> list[Value]
     _measure_nodes(body, values, budget, max(times, 1), inner=True)
     ends = [values[end.name] for end in body.outputs]
     if [v.shape for v in ends[: len(kept)]] != kept:
-        raise ValueError("what it keeps grows")
+        raise ValueError("the shape of its state changes from step to step")
     found = [Value(v.shape if i < len(kept) else (times, *v.shape), floating=v.floating) for i, v in enumerate(ends)]
     budget.take(sum(v.elements for v in found), 0, 0, 1)
     return found
@@ -165,23 +165,23 @@ def _output_values(c: Call) -> list[Value]:
     """Outputs of an operator."""
     rule = RULES.get((c.node.domain, c.node.op))
     if rule is None:
-        raise ValueError("genrelab runs no such operator")
+        raise ValueError("genrelab does not allow this operator")
     shapes = rule(c)
     if any(c.node.outputs[len(shapes) :]):
-        raise ValueError(f"gives {len(c.node.outputs)} answers")
+        raise ValueError(f"has an unsupported number of outputs: {len(c.node.outputs)}")
     if any(len(s) > MAX_AXES or max(s, default=0) > MAX_ELEMENTS for s in shapes):
-        raise ValueError(f"gives something of shape {shapes[0]}")
-    # onnxruntime treats a shape that it can infer as a constant, and with it all that is computed from it.
+        raise ValueError(f"has an output of shape {shapes[0]}, which is too large")
+    # onnxruntime treats an inferred shape as a constant, and everything computed from it, too.
     constant = c.node.op == "Shape" or all(v is None or v.constant for v in c.values)
     kinds = _output_is_float(c)
     return [Value(s, _tracked_numbers(c, s), constant, kind) for s, kind in zip(shapes, kinds, strict=False)]
 
 
 def _output_is_float(c: Call) -> tuple[bool, bool]:
-    """For each output of an operator, two at most: is it known to hold floating-point numbers?"""
+    """For each output of an operator, at most two: is it known to contain floating-point numbers?"""
     first = c.values[c.node.op == "Where"] if c.values else None
     if c.node.op in FLOATS_ONLY and (first is None or not first.floating):
-        raise ValueError("reads integers")
+        raise ValueError("reads integers, which is not allowed")
     match c.node.op:
         case "Cast":
             return c.get("to", 0) in FLOATING, False
@@ -193,7 +193,7 @@ def _output_is_float(c: Call) -> tuple[bool, bool]:
 
 
 def _node_cost(c: Call, out: Value) -> tuple[int, int]:
-    """Approximate multiplications of an operator, and elements that it needs temporarily besides its outputs."""
+    """Approximate multiplications of an operator, and elements that it needs temporarily."""
     read = sum(v.elements for v in c.values if v is not None)
     match c.node.op:
         case "MatMul" | "Gemm":
@@ -211,7 +211,7 @@ def _node_cost(c: Call, out: Value) -> tuple[int, int]:
 
 
 def _tracked_numbers(c: Call, shape: Shape) -> NDArray[np.int64] | None:
-    """Elements of an output that is computed from sizes in a way that grows with them; else None."""
+    """Elements of an output that is computed from known integers; else None."""
     if math.prod(shape) > MAX_TRACKED_VALUES:
         return None
     if c.node.op == "Shape":

@@ -1,4 +1,4 @@
-"""An ONNX operator and its inputs, with the sizes that are known before anything is computed."""
+"""An ONNX operator and its inputs, with the shapes and numbers that are known in advance."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ T = TypeVar("T")
 class Value(NamedTuple):
     """An input or output of an operator.
 
-    `numbers` are its elements where they are sizes; `constant`: it does not depend on the graph's input; `floating`:
-    it is known to hold floating-point numbers.
+    `numbers`: its elements, if they are known integers; `constant`: it does not depend on the input of the graph;
+    `floating`: it is known to contain floating-point numbers.
     """
 
     shape: Shape
@@ -41,10 +41,10 @@ class Call:
     values: tuple[Value | None, ...]
 
     def shape(self, i: int) -> Shape:
-        """Shape of the input `i`, which must be there."""
+        """Shape of the input `i`, which must exist."""
         value = self.values[i] if i < len(self.values) else None
         if value is None:
-            raise ValueError(f"reads nothing as its input {i}")
+            raise ValueError(f"its input {i} is missing")
         return value.shape
 
     def has(self, i: int) -> bool:
@@ -55,25 +55,25 @@ class Call:
         """An attribute, of its default's type."""
         found = self.node.attributes.get(name, default)
         if not isinstance(found, type(default)):
-            raise ValueError(f"attribute {name} is of a wrong type")
+            raise ValueError(f"attribute {name} has the wrong type")
         return found
 
     def numbers(self, i: int, name: str = "") -> Shape:
-        """Elements of the input `i`, or of the attribute that older operators have in its place."""
+        """Elements of the input `i`, or of the attribute that older opsets have instead."""
         value = self.values[i] if i < len(self.values) else None
         if value is None:
             return self.get(name, ())
         if value.numbers is None:
-            raise ValueError(f"the size of what it gives cannot be told beforehand (input {i})")
+            raise ValueError(f"the size of its output is not known in advance (input {i})")
         return tuple(value.numbers.reshape(-1).tolist())
 
     def axis(self, default: int, n: int) -> int:
-        """The attribute `axis` of something with `n` axes, from 0 on."""
+        """The attribute `axis` for a shape with `n` axes, from 0 on."""
         return axis_of(self.get("axis", default), n)
 
 
 def axis_of(axis: int, n: int) -> int:
-    """An axis of something with `n` axes, from 0 on."""
+    """An axis of a shape with `n` axes, from 0 on."""
     if not -n <= axis < n:
-        raise ValueError(f"axis {axis} of {n}")
+        raise ValueError(f"axis {axis} does not exist (number of axes: {n})")
     return axis % n

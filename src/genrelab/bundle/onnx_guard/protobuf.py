@@ -1,11 +1,12 @@
-"""Protobuf's wire format, read strictly: what two readers could read differently is refused.
+"""Reads protobuf's wire format strictly: data that two readers could interpret differently are refused.
 
-See protobuf.dev/programming-guides/encoding. Where a singular field occurs twice protobuf merges the two, and it keeps
-fields that it does not know: here both are errors. Work is limited by `MAX_FIELDS`, not only by the file's size.
+See protobuf.dev/programming-guides/encoding. Protobuf merges a singular field that occurs twice and keeps unknown
+fields; here both are errors. `MAX_FIELDS` limits the work.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -24,9 +25,9 @@ class Field(NamedTuple):
 
 
 Message = dict[str, list[Any]]
-"""Values of each field that is there, in order: integers as they are written, without sign; all else as memoryviews.
+"""Values of each field, in order: integers without sign, everything else as memoryviews.
 
-One value of a field of fixed-size numbers may hold several of them, and so may one of a packed field."""
+A value of a packed field or of a field of fixed-size numbers may contain several numbers."""
 
 
 class Reader:
@@ -44,7 +45,7 @@ class Reader:
             what: name of the message, for the error.
 
         Raises:
-            ValueError: damage, a field that is not known, or a singular one twice.
+            ValueError: damage, an unknown field, or a singular field twice.
         """
         found: Message = {}
         for number, wire, value in _fields(data):
@@ -53,39 +54,39 @@ class Reader:
             if self._left < 0:
                 raise ValueError(f"it has more than {MAX_FIELDS:,} parts")
             if field is None:
-                raise ValueError(f"{what} has a part of a kind that is not allowed (field {number})")
+                raise ValueError(f"{what} has a part that is not allowed (field {number})")
             if wire != field.wire and not (field.many and wire == LENGTH):
-                raise ValueError(f"{what} is damaged: field {number} is written in another way")
+                raise ValueError(f"{what} is damaged: field {number} has the wrong type")
             values = found.setdefault(field.name, [])
             if not field.many and (values or (wire == I32 and len(value) > 4)):
-                raise ValueError(f"{what} is damaged: field {number} stands there twice")
+                raise ValueError(f"{what} is damaged: field {number} occurs twice")
             values.append(value)
         return found
 
 
 def varints(value: int | memoryview) -> Iterator[int]:
-    """One integer, or those that are packed; with sign."""
-    at, size = 0, 0 if isinstance(value, int) else len(value)
+    """One integer, or packed ones, with sign."""
     if isinstance(value, int):
         yield signed(value)
-    else:
-        while at < size:
-            number, at = _varint(value, at)
-            yield signed(number)
+        return
+    at = 0
+    while at < len(value):
+        number, at = _varint(value, at)
+        yield signed(number)
 
 
 def count_varints(value: int | memoryview) -> int:
-    """Number of integers that `varints` gives."""
+    """Number of integers that `varints` yields."""
     return 1 if isinstance(value, int) else int((np.frombuffer(value, np.uint8) < 0x80).sum())
 
 
 def signed(number: int) -> int:
-    """An unsigned integer of 64 bits as a signed one."""
+    """An unsigned 64-bit integer as a signed one."""
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
-    """Number, wire type and value of each field; consecutive fixed-size ones are returned as one."""
+    """Number, wire type and value of each field; consecutive fixed-size fields are one."""
     at, end = 0, len(data)
     while at < end:
         start = at
@@ -98,40 +99,21 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
             size, at = _varint(data, at)
             value, at = data[at : at + size], at + size
         elif wire in (I32, I64):
-            stride = at - start + (4 if wire == I32 else 8)
-            repeats = _repeats(data, start, stride) if at - start == 1 else 1
-            value, at = _joined_values(data, start, at - start, stride, repeats), start + repeats * stride
+            tag_bytes, size = bytes(data[start:at]), 4 if wire == I32 else 8
+            run = re.compile(b"(?:%b.{%d})++" % (re.escape(tag_bytes), size), re.DOTALL).match(data, start)
+            if run is None:
+                raise ValueError("it is damaged: it ends too early")
+            rows = np.frombuffer(run[0], np.uint8).reshape(-1, len(tag_bytes) + size)
+            value, at = memoryview(rows[:, len(tag_bytes) :].tobytes()), run.end()
         else:
-            raise ValueError("it is damaged: not protobuf")
+            raise ValueError("it is damaged: not an ONNX file")
         if at > end or tag < 8:
-            raise ValueError("it is damaged: a part ends beyond its end")
+            raise ValueError("it is damaged: it ends too early")
         yield tag >> 3, wire, value
 
 
-def _repeats(data: memoryview, start: int, stride: int) -> int:
-    """Number of consecutive complete fields with the same tag of one byte, at least one.
-
-    Searches in growing steps, so that the work is in proportion to the result.
-    """
-    tags = np.frombuffer(data, np.uint8)[start : len(data) - stride + 1 : stride]
-    found, step = 1, 16
-    while found < len(tags):
-        others = np.flatnonzero(tags[found : found + step] != data[start])
-        if len(others):
-            return found + int(others[0])
-        found, step = min(found + step, len(tags)), 4 * step
-    return found
-
-
-def _joined_values(data: memoryview, start: int, tag_bytes: int, stride: int, repeats: int) -> memoryview:
-    if repeats == 1 or start + stride > len(data):
-        return data[start + tag_bytes : start + stride]
-    rows = np.frombuffer(data[start : start + stride * repeats], np.uint8).reshape(repeats, stride)
-    return memoryview(rows[:, tag_bytes:].tobytes())
-
-
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """An integer of 64 bits without sign, and where it ends."""
+    """An unsigned 64-bit integer, and the position after it."""
     value = shift = 0
     while at < len(data) and shift < 70:
         byte = data[at]
@@ -140,4 +122,4 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value & (1 << 64) - 1, at
         shift += 7
-    raise ValueError("it is damaged: it ends in the middle of a number")
+    raise ValueError("it is damaged: it ends within a number")

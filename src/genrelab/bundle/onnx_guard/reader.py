@@ -1,6 +1,6 @@
-"""An ONNX file read without the package onnx, and more strictly than onnxruntime reads it.
+"""Reads an ONNX file without the package onnx, more strictly than onnxruntime does.
 
-What genrelab's networks never have is refused: parts in other files, functions, training, sparse tensors, strings.
+Refused, as genrelab's networks never have them: data in other files, functions, training, sparse tensors, strings.
 Field numbers are those of onnx.proto (github.com/onnx/onnx).
 """
 
@@ -30,19 +30,19 @@ from genrelab.bundle.onnx_guard.protobuf import (
 from genrelab.core.errors import printable
 
 MAX_NODES = 20_000
-MAX_CONSTANTS = 2_000  # onnxruntime takes their square; MobileNetV2 has 288
+MAX_CONSTANTS = 2_000  # onnxruntime's time grows with their square; MobileNetV2 has 288
 MAX_AXES = 8
 MAX_AXIS_LENGTH = 1 << 31
 MAX_INTS = 10_000  # of one attribute
 MAX_TRACKED_VALUES = 64
-"""Integer constants of up to this many elements are read: shapes, axes, counts."""
+"""Integer constants with at most this many elements are read: shapes, axes, counts."""
 
 FLOAT, INT32, INT64 = 1, 6, 7
 FLOATING = {FLOAT, 10, 11}
 ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8}
-"""Numbers of the element types that a tensor may have, and their size; strings are not among them."""
+"""Element types that a tensor may have, and their size; strings are not allowed."""
 LISTS = {**dict.fromkeys((2, 3, 4, 5, 6, 9, 10), "int32s"), 1: "floats", 7: "int64s", 11: "doubles"}
-"""Where a tensor that is not `raw` keeps elements of a type."""
+"""The field with the elements of a type, in a tensor that is not `raw`."""
 
 MODEL = {
     1: Field("ir_version", VARINT), 2: Field("producer", LENGTH), 3: Field("producer_version", LENGTH),
@@ -65,7 +65,7 @@ ATTRIBUTE = {
     9: Field("strings", LENGTH, many=True), 13: Field("doc", LENGTH), 20: Field("type", VARINT),
 }  # fmt: skip
 ATTRIBUTE_FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings"}
-"""Where an attribute of a type keeps its value."""
+"""The field with the value of an attribute of a type."""
 TENSOR = {
     1: Field("dims", VARINT, many=True), 2: Field("dtype", VARINT), 4: Field("floats", I32, many=True),
     5: Field("int32s", VARINT, many=True), 7: Field("int64s", VARINT, many=True), 8: Field("name", LENGTH),
@@ -81,7 +81,7 @@ DIM = {1: Field("size", VARINT), 2: Field("label", LENGTH), 3: Field("denotation
 
 @dataclass(frozen=True)
 class Tensor:
-    """A constant. `numbers` are its elements where they are few and integers."""
+    """A constant. `numbers`: its elements, if they are few integers."""
 
     name: bytes
     dtype: int
@@ -91,7 +91,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class ValueInfo:
-    """An input or output of a graph; a size that is not stated is None, and so is a shape."""
+    """An input or output of a graph; an unknown size or shape is None."""
 
     name: bytes
     dtype: int
@@ -100,7 +100,7 @@ class ValueInfo:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator. Of an attribute that is a list of floats or of strings only the length is kept."""
+    """One operator. An attribute that is a list of floats or strings is represented by its length."""
 
     op: str
     domain: str
@@ -123,12 +123,12 @@ def read_graph(onnx: bytes) -> Graph:
     """The graph of a serialised ModelProto.
 
     Raises:
-        ValueError: it is damaged, or has parts that no network of genrelab has; the reason is for the user.
+        ValueError: it is damaged, or has parts that are not allowed; the reason is for the user.
     """
     reader = _GraphReader()
     model = reader.message(memoryview(onnx), MODEL, "it")
     if "graph" not in model:
-        raise ValueError("there is no graph in it")
+        raise ValueError("it contains no graph")
     return reader.graph(model["graph"][0])
 
 
@@ -141,18 +141,18 @@ class _GraphReader(Reader):
     def graph(self, data: memoryview) -> Graph:
         self._depth += 1
         if self._depth > 2:
-            raise ValueError("its graphs lie within each other more than once")
+            raise ValueError("its graphs are nested too deeply")
         parts = self.message(data, GRAPH, "a graph")
         nodes = parts.get("nodes", [])
         if len(nodes) > MAX_NODES:
-            raise ValueError(f"{len(nodes):,} operators are more than {MAX_NODES:,}")
+            raise ValueError(f"it has {len(nodes):,} operators, more than the limit of {MAX_NODES:,}")
         self._constants += len(parts.get("constants", []))
         if self._constants > MAX_CONSTANTS:
-            raise ValueError(f"{self._constants:,} constants are more than {MAX_CONSTANTS:,}")
+            raise ValueError(f"it has {self._constants:,} constants, more than the limit of {MAX_CONSTANTS:,}")
         constants = [self.tensor(t) for t in parts.get("constants", [])]
         named = {c.name: c for c in constants}
         if len(named) < len(constants):
-            raise ValueError("two of its constants have one name")
+            raise ValueError("two of its constants have the same name")
         ends = [tuple(self.end(e) for e in parts.get(which, [])) for which in ("inputs", "outputs")]
         graph = Graph(tuple(self.node(n) for n in nodes), named, *ends)
         self._depth -= 1
@@ -170,7 +170,7 @@ class _GraphReader(Reader):
         parts = self.message(data, ATTRIBUTE, "an attribute")
         name, kind = _string(parts, "name"), ATTRIBUTE_FIELDS.get(_single_value(parts, "type", 0))
         if kind is None or not parts.keys() - {"name", "type", "doc"} <= {kind}:
-            raise ValueError(f"attribute {printable(name)} does not hold what it states")
+            raise ValueError(f"the value of attribute {printable(name)} does not have the stated type")
         values = parts.get(kind, [])
         match kind:
             case "f":
@@ -193,7 +193,7 @@ class _GraphReader(Reader):
         parts = self.message(data, TENSOR, "a constant")
         name, dtype = bytes(_single_value(parts, "name", b"")), _single_value(parts, "dtype", 0)
         if "external" in parts or _single_value(parts, "location", 0):
-            raise ValueError("it names other files as parts of the network, which is not allowed")
+            raise ValueError("it refers to other files, which is not allowed")
         dims = parts.get("dims", [])
         shape = tuple(n for v in dims for n in varints(v)) if sum(map(count_varints, dims)) <= MAX_AXES else (-1,)
         count = math.prod(shape)
@@ -205,12 +205,12 @@ class _GraphReader(Reader):
             and len(held) <= 1
         )
         if not good or stored not in ("raw", LISTS.get(dtype)) or _count_elements(parts, stored, dtype) != count:
-            raise ValueError(f"constant {printable_name(name)}: its data do not fit its shape")
+            raise ValueError(f"constant {printable_name(name)}: its data do not match its shape")
         small = dtype in (INT32, INT64) and count <= MAX_TRACKED_VALUES
         return Tensor(name, dtype, shape, _int_elements(parts, stored, dtype).reshape(shape) if small else None)
 
     def end(self, data: memoryview) -> ValueInfo:
-        parts = self.message(data, VALUE_INFO, "an end of a graph")
+        parts = self.message(data, VALUE_INFO, "an input or output")
         name = bytes(_single_value(parts, "name", b""))
         tensor = self._within(self._within(parts, "type", TYPE), "tensor", TENSOR_TYPE)
         dtype = _single_value(tensor, "dtype", 0)
@@ -218,7 +218,7 @@ class _GraphReader(Reader):
             return ValueInfo(name, dtype, None)
         dims = [self.message(d, DIM, "a shape") for d in self._within(tensor, "shape", SHAPE).get("dims", [])]
         if any({"size", "label"} <= d.keys() for d in dims):
-            raise ValueError("a size in it is stated twice")
+            raise ValueError("a size occurs twice")
         return ValueInfo(name, dtype, tuple(signed(d["size"][0]) if "size" in d else None for d in dims))
 
     def _within(self, parts: Message, key: str, known: Mapping[int, Field]) -> Message:
@@ -226,7 +226,7 @@ class _GraphReader(Reader):
 
 
 def printable_name(name: bytes) -> str:
-    """A name inside the file, for an error."""
+    """A name in the file, for an error."""
     return printable(name[:80].decode("utf-8", "backslashreplace"))
 
 

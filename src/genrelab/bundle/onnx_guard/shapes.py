@@ -1,8 +1,8 @@
-"""ONNX operators that a network may have, and the shapes of their outputs.
+"""The ONNX operators that a network may have, and the shapes of their outputs.
 
-Every operator that genrelab's exporters write has a rule here: from the shapes of its inputs to the shapes of its
-outputs. None of them runs code, opens files or repeats anything for an unknown number of times. Sizes that follow
-from other sizes are known (`Call.numbers`); sizes that depend on the sound itself are refused.
+Every operator that genrelab's exporters write has a rule here, from the shapes of its inputs to those of its outputs.
+None of them runs code, opens files or loops an unknown number of times. Sizes may depend on other sizes
+(`Call.numbers`), but not on the audio.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _same_shape(c: Call) -> list[Shape]:
 
 def _cast(c: Call) -> list[Shape]:
     if c.get("to", 0) not in ITEM_BYTES:
-        raise ValueError("makes something else than numbers")
+        raise ValueError("its output is not numeric")
     return [c.shape(0)]
 
 
@@ -37,14 +37,14 @@ def _broadcast_shapes(a: Shape, b: Shape) -> Shape:
 
 def _require_equal(x: int, y: int) -> int:
     if x != y:
-        raise ValueError(f"{x} and {y} do not fit")
+        raise ValueError(f"sizes {x} and {y} do not match")
     return x
 
 
 def _matmul(c: Call) -> list[Shape]:
     a, b = c.shape(0), c.shape(1)
     if not a or not b:
-        raise ValueError("a product of a single number")
+        raise ValueError("an input is a single number, not a matrix")
     rows, columns = a if len(a) > 1 else (1, *a), b if len(b) > 1 else (*b, 1)
     _require_equal(rows[-1], columns[-2])
     batch = _broadcast_shapes(rows[:-2], columns[:-2])
@@ -54,11 +54,11 @@ def _matmul(c: Call) -> list[Shape]:
 def _gemm(c: Call) -> list[Shape]:
     a, b = (c.shape(i)[::-1] if c.get(f"trans{'AB'[i]}", 0) else c.shape(i) for i in (0, 1))
     if len(a) != 2 or len(b) != 2:
-        raise ValueError("reads no matrices")
+        raise ValueError("its inputs are not matrices")
     _require_equal(a[1], b[0])
     out = (a[0], b[1])
     if c.has(2) and _broadcast_shapes(out, c.shape(2)) != out:
-        raise ValueError("adds something larger")
+        raise ValueError("its third input is too large")
     return [out]
 
 
@@ -67,7 +67,7 @@ def _conv(c: Call) -> list[Shape]:
     groups = c.get("group", 1)
     stated = list(c.get("kernel_shape", tuple(kernel)))
     if groups < 1 or each * groups != channels or filters % groups or stated != kernel:
-        raise ValueError("its filters do not fit")
+        raise ValueError("its filters do not match its input")
     if c.has(2):
         _require_equal(math.prod(c.shape(2)), filters)
     return [(n, filters, *_window_positions(c, space, kernel))]
@@ -78,7 +78,7 @@ def _pool(c: Call) -> list[Shape]:
     kernel: Shape = c.get("kernel_shape", ())
     pads: Shape = c.get("pads", ())
     if c.get("ceil_mode", 0) or any(pad >= size for pad, size in zip(pads, 2 * kernel, strict=False)):
-        raise ValueError("its window does not fit")
+        raise ValueError("its window does not match its input")
     return [(n, channels, *_window_positions(c, space, kernel))] * 2
 
 
@@ -89,7 +89,7 @@ def _global_pool(c: Call) -> list[Shape]:
 
 def _require_image(shape: Shape) -> Shape:
     if len(shape) < 3:
-        raise ValueError(f"reads something of shape {shape}")
+        raise ValueError(f"its input has shape {shape}")
     return shape
 
 
@@ -100,13 +100,13 @@ def _window_positions(c: Call, space: Sequence[int], kernel: Sequence[int]) -> l
     pads, auto = c.get("pads", (0,) * (2 * n)), c.get("auto_pad", b"NOTSET")
     lengths = (len(kernel), len(steps), len(gaps), len(pads))
     if lengths != (n, n, n, 2 * n) or min(*kernel, *steps, *gaps) < 1 or min(pads) < 0:
-        raise ValueError("its window does not fit")
+        raise ValueError("its window does not match its input")
     if auto in (b"SAME_UPPER", b"SAME_LOWER"):
         return [-(-size // step) for size, step in zip(space, steps, strict=True)]
     both = [pads[i] + pads[i + n] if auto == b"NOTSET" else 0 for i in range(n)]
     room = [space[i] + both[i] - (kernel[i] - 1) * gaps[i] - 1 for i in range(n)]
     if min(room) < 0:
-        raise ValueError("its window does not fit")
+        raise ValueError("its window does not match its input")
     return [free // step + 1 for free, step in zip(room, steps, strict=True)]
 
 
@@ -114,13 +114,13 @@ def _reshape(c: Call) -> list[Shape]:
     x, target = c.shape(0), list(c.numbers(1, "shape"))
     if not c.get("allowzero", 0):
         if any(n == 0 for n in target[len(x) :]):
-            raise ValueError(f"keeps an axis that {x} has not")
+            raise ValueError(f"its target has a 0 for an axis that shape {x} does not have")
         target = [x[i] if n == 0 else n for i, n in enumerate(target)]
     if -1 in target:
         at, rest = target.index(-1), math.prod(n for n in target if n != -1)
         target[at] = math.prod(x) // rest if rest else 0
     if min(target, default=0) < 0 or math.prod(target) != math.prod(x):
-        raise ValueError(f"makes {target} of {x}")
+        raise ValueError(f"shape {x} cannot be changed to {target}")
     return [tuple(target)]
 
 
@@ -134,7 +134,7 @@ def _squeeze(c: Call) -> list[Shape]:
     x = c.shape(0)
     axes = {axis_of(a, len(x)) for a in c.numbers(1, "axes")} or {i for i, n in enumerate(x) if n == 1}
     if any(x[a] != 1 for a in axes):
-        raise ValueError(f"takes an axis away from {x} that is not 1")
+        raise ValueError(f"removes an axis of {x} whose size is not 1")
     return [tuple(n for i, n in enumerate(x) if i not in axes)]
 
 
@@ -151,7 +151,7 @@ def _transpose(c: Call) -> list[Shape]:
     x = c.shape(0)
     order = c.get("perm", tuple(range(len(x)))[::-1])
     if sorted(order) != list(range(len(x))):
-        raise ValueError(f"orders {len(x)} axes as {order}")
+        raise ValueError(f"{order} is not an order of the axes of shape {x}")
     return [tuple(x[i] for i in order)]
 
 
@@ -159,18 +159,18 @@ def _concat(c: Call) -> list[Shape]:
     shapes = [c.shape(i) for i in range(len(c.values))]
     at = c.axis(0, len(shapes[0]))
     if len({(*s[:at], *s[at + 1 :], len(s)) for s in shapes}) != 1:
-        raise ValueError("puts together what does not fit")
+        raise ValueError("its inputs do not match")
     return [(*shapes[0][:at], sum(s[at] for s in shapes), *shapes[0][at + 1 :])]
 
 
 def slices(c: Call) -> tuple[slice, ...]:
-    """What the operator Slice takes of each axis."""
+    """The slice of each axis that the operator Slice takes."""
     x = c.shape(0)
     starts, ends = c.numbers(1, "starts"), c.numbers(2, "ends")
     axes = c.numbers(3, "axes") or tuple(range(len(starts)))
     steps = c.numbers(4, "steps") or (1,) * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
-        raise ValueError("its slices do not fit")
+        raise ValueError("its slices do not match its input")
     found = [slice(None)] * len(x)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         found[axis_of(axis, len(x))] = slice(start, end, step)
@@ -197,7 +197,7 @@ def _tile(c: Call) -> list[Shape]:
 def _pad(c: Call) -> list[Shape]:
     x, pads = c.shape(0), _require_sizes(c.numbers(1, "pads"))
     if len(pads) != 2 * len(x) or c.has(3):
-        raise ValueError("its edges do not fit")
+        raise ValueError("its padding does not match its input")
     return [tuple(n + pads[i] + pads[i + len(x)] for i, n in enumerate(x))]
 
 
@@ -213,7 +213,7 @@ def _shape(c: Call) -> list[Shape]:
 
 def _require_sizes(numbers: Shape) -> Shape:
     if min(numbers, default=0) < 0:
-        raise ValueError(f"a size of {min(numbers)}")
+        raise ValueError(f"a size is negative: {min(numbers)}")
     return numbers
 
 
@@ -237,7 +237,7 @@ def _top_k(c: Call) -> list[Shape]:
     x, (k,) = c.shape(0), c.numbers(1)
     at = c.axis(-1, len(x))
     if not 0 <= k <= x[at]:
-        raise ValueError(f"takes {k} of {x[at]}")
+        raise ValueError(f"selects {k} values from an axis of size {x[at]}")
     return [(*x[:at], k, *x[at + 1 :])] * 2
 
 
@@ -247,7 +247,7 @@ def _array_features(c: Call) -> list[Shape]:
 
 
 def _svm(c: Call) -> list[Shape]:
-    """Support vectors of several classes; all lists must be as long as onnxruntime takes them to be."""
+    """Support vectors of several classes; all lists must have the lengths that onnxruntime assumes."""
     per_class, labels = c.get("vectors_per_class", ()), c.get("classlabels_ints", ())
     classes, vectors, rows = len(per_class), sum(per_class), math.prod(c.shape(0)[:-1])
     pairs = classes * (classes - 1) // 2
@@ -256,7 +256,7 @@ def _svm(c: Call) -> list[Shape]:
     good = good and all(c.get(name, 0) == n for name, n in lists.items()) and c.get("kernel_params", 0) == 3
     given = [c.get(name, 0) for name in ("prob_a", "prob_b")]
     if not good or given not in ([0, 0], [pairs, pairs]):
-        raise ValueError("its support vectors do not add up")
+        raise ValueError("its support vectors are inconsistent")
     return [(rows,), (rows, classes if given[0] or classes == 2 else pairs)]
 
 
