@@ -35,7 +35,7 @@ def test_encoding_of_unicode_is_certain(tmp_path: Path, text: str, encoding: str
 @pytest.mark.parametrize(("content", "name"), [(b"caf\xe9 \x80", "Windows-1252"), (b"caf\xe9 \x81", "Latin-1")])
 def test_other_bytes_are_a_guess_that_is_said(tmp_path: Path, content: bytes, name: str) -> None:
     encoding, note = detect_encoding(put(tmp_path, b"genre\n" + content))
-    assert note == f"the table is not UTF-8 (line 2) and was read as {name}: save it as UTF-8 if its letters look wrong"
+    assert note == f"the table is not UTF-8 (line 2) and was read as {name}: if letters look wrong, save it as UTF-8"
     assert content.decode(encoding).startswith("café")
 
 
@@ -44,12 +44,12 @@ def test_other_bytes_are_a_guess_that_is_said(tmp_path: Path, content: bytes, na
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
-        (b"genre\nro\0ck\n", "line 2 holds a NUL byte"),
-        ("genre\nro\0ck\n".encode("utf-16"), "line 2 holds a NUL byte"),
-        (b"genre\n\xe9\0ck\n", "holds NUL bytes"),
+        (b"genre\nro\0ck\n", "line 2 contains a NUL byte"),
+        ("genre\nro\0ck\n".encode("utf-16"), "line 2 contains a NUL byte"),
+        (b"genre\n\xe9\0ck\n", "contains NUL bytes"),
         (b"\xef\xbb\xbfgenre\n\xe9\n", "line 2 is not utf-8-sig"),
         ("genre\nrock\n".encode("utf-16")[:-1], "line 2 is not utf-16"),
-        ("genre\nété\nForró\n".encode() + b"\xe9\n", "line 4 is not UTF-8, and other lines are"),
+        ("genre\nété\nForró\n".encode() + b"\xe9\n", "line 4 is not UTF-8, but other lines are"),
     ],
 )
 def test_what_is_no_text_is_refused_by_its_line(tmp_path: Path, content: bytes, words: str) -> None:
@@ -58,5 +58,5 @@ def test_what_is_no_text_is_refused_by_its_line(tmp_path: Path, content: bytes, 
 
 
 def test_nul_byte_behind_the_first_block(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="line 600,001 holds a NUL byte"):
+    with pytest.raises(DatasetError, match="line 600,001 contains a NUL byte"):
         detect_encoding(put(tmp_path, b"1\n" * 600_000 + b"\0"))

@@ -14,12 +14,12 @@ fcntl = pytest.importorskip("fcntl")
 def test_locked_folder_is_refused_until_it_is_free(tmp_path: Path) -> None:
     news: list[str] = []
     with (
-        locked_folder(tmp_path, "RUN", busy="is at work here", command="tune", notify=news.append),
-        pytest.raises(PreparedError, match=r"^RUN: another tune is at work here; wait for it to end$"),
-        locked_folder(tmp_path, "RUN", busy="is at work here", command="tune", notify=news.append),
+        locked_folder(tmp_path, "RUN", busy="is running here", command="tune", notify=news.append),
+        pytest.raises(PreparedError, match=r"^RUN: another `genrelab tune` is running here: wait until"),
+        locked_folder(tmp_path, "RUN", busy="is running here", command="tune", notify=news.append),
     ):
         pass
-    with locked_folder(tmp_path, "RUN", busy="is at work here", command="tune", notify=news.append):
+    with locked_folder(tmp_path, "RUN", busy="is running here", command="tune", notify=news.append):
         pass
     assert news == []
 
@@ -30,5 +30,5 @@ def test_folder_that_cannot_be_locked_is_reported_and_used(tmp_path: Path, monke
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     news: list[str] = []
-    with locked_folder(tmp_path, "RUN", busy="is at work here", command="tune", notify=news.append):
-        assert news == ["RUN cannot be locked (No locks available): let no other tune write to it meanwhile"]
+    with locked_folder(tmp_path, "RUN", busy="is running here", command="tune", notify=news.append):
+        assert news == ["RUN cannot be locked (No locks available): do not run another `genrelab tune` on it meanwhile"]

@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -46,7 +47,7 @@ def test_environment_is_restored_with_the_last_of_overlapping_pools(monkeypatch:
     one.__enter__()
     two.__enter__()
     one.__exit__(None, None, None)
-    assert [os.environ[name] for name in THREAD_VARIABLES] == ["1", "1", "1"], "workers of the other may begin yet"
+    assert [os.environ[name] for name in THREAD_VARIABLES] == ["1", "1", "1"], "workers of the other may start later"
     two.__exit__(None, None, None)
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
@@ -88,8 +89,8 @@ if __name__ == "__main__":
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "asks.py").write_text(KILLED)
-    with subprocess.Popen([sys.executable, tmp_path / "asks.py"], stdout=subprocess.PIPE) as process:
+    (tmp_path / "parent.py").write_text(KILLED)
+    with subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         worker = int(process.stdout.readline())
         process.kill()
@@ -98,7 +99,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
-            pytest.fail("the worker goes on without orders")
+            pytest.fail("the worker goes on without its parent")
 
 
 def test_freed_memory_is_kept_for_the_next_array() -> None:
@@ -117,6 +118,40 @@ def test_freed_memory_is_kept_for_the_next_array() -> None:
         assert int(result.stdout) < 2_048, "8 MiB are 2,048 pages: they came once"
 
 
+@pytest.mark.parametrize("at", ["submit", "shutdown"])
+def test_ctrl_c_received_by_another_thread_waits_until_workers_are_started_or_stopped(
+    monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """As by the thread of a progress bar; a worker that is half started would print a traceback."""
+    steps: list[str] = []
+    now = threading.Event()
+    other = threading.Thread(target=lambda: now.wait() and signal.raise_signal(signal.SIGINT))
+    other.start()
+    original = getattr(ProcessPoolExecutor, at)
+
+    def interrupted(*given: Any, **more: Any) -> Any:
+        if steps:
+            return original(*given, **more)
+        steps.append("interrupted")
+        now.set()
+        other.join()
+        result = original(*given, **more)
+        steps.append("done")
+        return result
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(ProcessPoolExecutor, at, interrupted)
+        with pytest.raises(KeyboardInterrupt), process_pool(1) as pool:
+            pool.submit(os.getpid).result()
+            if at == "shutdown":
+                raise ValueError
+        assert steps == ["interrupted", "done"]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not multiprocessing.active_children()
+
+
 def _sigint() -> tuple[bool, bool]:
     """Is it ignored in this process, and is it blocked?"""
     blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -125,7 +160,7 @@ def _sigint() -> tuple[bool, bool]:
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX signals")
 def test_ctrl_c_waits_while_a_worker_is_spawned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes before a worker ignores it would end the worker with a traceback."""
+    """Before a worker ignores it, it would end the worker with a traceback."""
     while_spawned, before = list[bool](), _sigint()
     original = ProcessPoolExecutor.submit
 

@@ -30,13 +30,9 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(folder: Folde
     assert folder.names() == ["x"]
 
 
-def test_published_file_can_be_fetched(folder: Folder, tmp_path: Path) -> None:
-    made = tmp_path / "made.bin"
-    made.write_bytes(b"123")
-    folder.publish(made, "view/shard")
-    assert not made.exists()
+def test_written_file_can_be_fetched(folder: Folder, tmp_path: Path) -> None:
+    folder.write_bytes("view/shard", b"123")
     assert folder.fetch("view/shard", tmp_path / "cache").read_bytes() == b"123"
-    assert folder.size("view") == 3
 
 
 def test_publish_tree_copies_every_file(folder: Folder, tmp_path: Path) -> None:
@@ -67,7 +63,7 @@ def test_an_address_whose_package_is_absent_is_refused(monkeypatch: pytest.Monke
 def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "sub"):
-        with pytest.raises(SettingsError, match="cannot be made a folder"):
+        with pytest.raises(SettingsError, match="this folder cannot be created"):
             Folder(path).write_bytes("x", b"1")
 
 

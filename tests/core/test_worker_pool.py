@@ -3,6 +3,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures._base import DoneAndNotDoneFutures
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 
 import pytest
 
@@ -29,9 +34,50 @@ def test_item_that_crashes_its_worker_loses_only_its_own_answer() -> None:
     }  # fmt: skip
 
 
-def test_empty_list_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pool, "process_pool", None)
+def test_known_results_start_no_worker() -> None:
     assert list(map_in_processes(work, [], jobs=2)) == []
+    squares = map_in_processes(work, [3, 1, 2], jobs=2, known=lambda n: n * n)
+    assert next(squares) == (0, 9) and not multiprocessing.active_children()
+    assert list(squares) == [(1, 1), (2, 4)]
+
+
+class SlowFirst:
+    """A pool in which the first item is finished last; `work` returns the squares."""
+
+    def __init__(self) -> None:
+        self.submitted: list[int] = []
+        self.in_flight: list[int] = []
+        self._first: Future[int] | None = None
+
+    def submit(self, work: Callable[[int], int], n: int) -> Future[int]:
+        future: Future[int] = Future()
+        self.submitted.append(n)
+        if self._first is None:
+            self._first = future
+        else:
+            future.set_result(work(n))
+        return future
+
+    def wait(self, pending: dict[Future[int], object], **_: object) -> DoneAndNotDoneFutures[int]:
+        self.in_flight.append(len(pending))
+        done = {f for f in pending if f.done()}
+        if not done and self._first is not None:
+            self._first.set_result(-1)
+            done = {self._first}
+        return DoneAndNotDoneFutures(done, set())
+
+
+def test_items_in_flight_and_items_after_an_unfinished_one_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = SlowFirst()
+    monkeypatch.setattr(worker_pool, "process_pool", lambda jobs: nullcontext(pool))
+    monkeypatch.setattr(worker_pool, "wait", pool.wait)
+    known = {4: 16, 5: 25}
+    found = list(map_in_processes(work, range(50), jobs=2, known=known.get, ahead=10))
+    place = [index for index, _ in found].index(0)
+    assert sorted(found)[1:] == [(n, n * n) for n in range(1, 50)]
+    assert place == 9 and sorted(found[:place]) == [(n, n * n) for n in range(1, 10)]
+    assert max(pool.in_flight) == 3, "one more than there are workers"
+    assert pool.submitted == [n for n in range(50) if n not in known]
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -47,10 +93,6 @@ def _dead(n: int) -> int:
 
 
 def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from concurrent.futures import Future
-    from concurrent.futures.process import BrokenProcessPool
-    from contextlib import nullcontext
-
     class Broken:
         def submit(self, *_: object) -> Future[int]:
             future: Future[int] = Future()
@@ -58,5 +100,5 @@ def test_workers_that_cannot_start_are_an_error(monkeypatch: pytest.MonkeyPatch)
             return future
 
     monkeypatch.setattr(worker_pool, "process_pool", lambda jobs: nullcontext(Broken()))
-    with pytest.raises(SettingsError, match="die before they begin"):
-        list(map_in_processes(_dead, [1, 2, 3], jobs=2))
+    with pytest.raises(SettingsError, match=r"workers cannot start.*, or use --jobs 1"):
+        list(map_in_processes(_dead, [1, 2, 3], jobs=2, remedy=", or use --jobs 1"))

@@ -1,15 +1,12 @@
-"""Many files: in order, each heard once, in workers where that pays; a hostile file costs its own answer only."""
+"""Many files are classified in their order, each once, in workers where that is faster; one bad file loses one row."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import Future
-from concurrent.futures._base import DoneAndNotDoneFutures
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +18,8 @@ from genrelab.core.config import EMBEDDING_CLIPS, ClipSettings, EmbeddingView, L
 from genrelab.core.errors import BundleError, SettingsError
 from genrelab.core.processes import DECODER_CRASHED
 from genrelab.datasets.synth_voices import SR as SONG_SR
-from genrelab.predict import batch as listening
-from genrelab.predict.batch import MAX_FILES_IN_PROCESS, FileResult, predict_files
+from genrelab.predict import batch
+from genrelab.predict.batch import MAX_FILES_IN_PROCESS, QUEUE_LIMIT, FileResult, predict_files
 from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.file import predict_file
@@ -31,19 +28,8 @@ from tests.support.bundles import SR, bundle_for, noise
 from tests.support.songs import genres, song
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 @pytest.fixture
-def bundle(tmp_path: Path) -> Classifier:
-    return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
-
-
-@pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are decoded in this process."""
     names: list[str] = []
 
@@ -51,24 +37,20 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(path.name)
         return predict_file(bundle, path)
 
-    monkeypatch.setattr(listening, "predict_file", predict)
+    monkeypatch.setattr(batch, "predict_file", predict)
     return names
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """(files, jobs) of every call for workers; these are not begun."""
+    """(files, jobs) of every call for workers; no worker is started."""
     asked: list[tuple[int, int]] = []
 
-    class Line:
-        def __init__(self, bundle: Classifier, files: list[Path], jobs: int, cache: object) -> None:
-            asked.append((len(files), jobs))
-            self._answers = (predict_file(bundle, f) for f in files)
+    def predict(bundle: Classifier, files: list[Path], jobs: int, cache: object) -> Iterator[Prediction]:
+        asked.append((len(files), jobs))
+        return (predict_file(bundle, f) for f in files)
 
-        def predictions(self) -> Iterator[Prediction]:
-            return self._answers
-
-    monkeypatch.setattr(listening, "_WorkerQueue", Line)
+    monkeypatch.setattr(batch, "_predict_in_workers", predict)
     return asked
 
 
@@ -95,30 +77,30 @@ def test_few_files_are_answered_in_their_order(bundle: Classifier, tmp_path: Pat
     assert list(predict_files(bundle, [])) == []
 
 
-def test_cached_files_are_not_processed_again(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
+def test_cached_files_are_not_processed_again(bundle: Classifier, tmp_path: Path, decoded: list[str]) -> None:
     paths = songs(tmp_path / "music", 4)
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     paths += [tmp_path / "text.mp3", tmp_path / "missing.mp3"]
     with open_cache() as answers:
         first = list(predict_files(bundle, paths, cache=answers))
-    assert heard == [p.name for p in paths]
-    heard.clear()
+    assert decoded == [p.name for p in paths]
+    decoded.clear()
     soundfile.write(paths[2], noise(0.7, seed=9), SR)
     paths[0] = paths[0].rename(tmp_path / "moved.wav")
     with open_cache() as answers:
         second = list(predict_files(bundle, paths, cache=answers))
-    assert heard == ["002.wav", "missing.mp3"], "the changed one, and what could not be read"
+    assert decoded == ["002.wav", "missing.mp3"], "the changed one, and what could not be read"
     assert plain(second[1:2] + second[3:]) == plain(first[1:2] + first[3:])
     assert plain([second[0]]) == [replace(first[0], timeline=(), path=str(paths[0]))]
     assert second[2].probabilities != first[2].probabilities
 
 
-def test_copies_are_processed_once(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
+def test_copies_are_processed_once(bundle: Classifier, tmp_path: Path, decoded: list[str]) -> None:
     paths = songs(tmp_path / "music", 2)
     paths += [Path(shutil.copy(paths[0], tmp_path / f"copy{i}.wav")) for i in range(3)]
     with open_cache() as answers:
         found = list(predict_files(bundle, paths, cache=answers))
-    assert heard == ["000.wav", "001.wav"]
+    assert decoded == ["000.wav", "001.wav"]
     assert [f.path for f in found] == list(map(str, paths))
     assert len({f.confidence for f in found[2:]} | {found[0].confidence}) == 1
 
@@ -133,7 +115,7 @@ def test_file_that_changes_during_processing_is_not_cached(
         soundfile.write(path, noise(2), SR)
         return prediction
 
-    monkeypatch.setattr(listening, "predict_file", predict)
+    monkeypatch.setattr(batch, "predict_file", predict)
     with open_cache() as answers:
         assert next(predict_files(bundle, [path], cache=answers)).duration_s == 0.6
         answers.flush()
@@ -159,17 +141,17 @@ def test_interrupt_keeps_finished_answers_in_the_cache(bundle: Classifier, tmp_p
 def test_invalid_jobs_and_bundles_for_tables_are_refused_at_once(bundle: Classifier, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--jobs must be 1 or more"):
         predict_files(bundle, [], jobs=0)
-    with pytest.raises(BundleError, match="cannot hear"):
+    with pytest.raises(BundleError, match="not audio"):
         predict_files(bundle_for(tmp_path / "table", TableView(columns=("a", "b"))), [])
 
 
-# --- who hears ---
+# --- here or in workers ---
 
 
 def test_workers_are_used_only_for_many_uncached_files(
     bundle: Classifier, tmp_path: Path, lines: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "available_cores", lambda: 4)
+    monkeypatch.setattr(batch, "available_cores", lambda: 4)
     paths = songs(tmp_path / "music", MAX_FILES_IN_PROCESS + 2)
     assert len(list(predict_files(bundle, paths[:MAX_FILES_IN_PROCESS]))) == MAX_FILES_IN_PROCESS
     assert len(list(predict_files(bundle, paths, jobs=1))) == MAX_FILES_IN_PROCESS + 2
@@ -188,7 +170,7 @@ def test_workers_are_used_only_for_many_uncached_files(
         list(predict_files(bundle, paths[:5], cache=answers, jobs=1))
     with open_cache() as answers:
         assert len(list(predict_files(bundle, paths[:5], cache=answers, jobs=2))) == 5
-    assert len(lines) == 3, "all are remembered"
+    assert len(lines) == 3, "all are cached"
 
 
 # --- worker processes ---
@@ -199,7 +181,7 @@ from genrelab.audio import reader
 begin = reader.Audio.__init__
 def crash(self, path):
     if str(path).endswith(("003.wav", "011.wav")):
-        os._exit(11)  # as a decoder does that meets a hostile file
+        os._exit(11)  # as a decoder does on a hostile file
     begin(self, path)
 reader.Audio.__init__ = crash
 """
@@ -207,7 +189,7 @@ reader.Audio.__init__ = crash
 
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers that two of the files bring down."""
+    """Two of the files crash the worker that opens them."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(CRASH)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
@@ -215,20 +197,20 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_file_that_crashes_a_worker_loses_only_its_own_answer(
-    bundle: Classifier, tmp_path: Path, hostile: None, heard: list[str]
+    bundle: Classifier, tmp_path: Path, hostile: None, decoded: list[str]
 ) -> None:
     paths = songs(tmp_path / "music", 14)
     steps: list[int] = []
     with open_cache() as answers:
         found = list(predict_files(bundle, paths, jobs=2, cache=answers, progress=lambda done, _: steps.append(done)))
-        assert heard == []
+        assert decoded == []
         assert [f.path for f in found] == list(map(str, paths))
         assert [i for i, f in enumerate(found) if f.error] == [3, 11]
         assert found[3] == Prediction(str(paths[3]), None, None, {}, None, "linear", DECODER_CRASHED)
         assert steps == list(range(1, 15))
         answers.flush()
         assert plain(list(predict_files(bundle, paths, cache=answers))) == plain(found)
-        assert heard == [], "this process never meets a file that brings one down"
+        assert decoded == [], "this process never opens a file that crashes a worker"
     good = [f for f in found if not f.error]
     assert plain(good) == plain([predict_file(bundle, Path(f.path)) for f in good])
 
@@ -237,7 +219,7 @@ def test_file_that_crashes_a_worker_loses_only_its_own_answer(
 def test_workers_refuse_a_model_that_was_changed(bundle: Classifier, tmp_path: Path) -> None:
     paths = songs(tmp_path / "music", 2)
     bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), dataset="another")
-    with pytest.raises(BundleError, match="was changed while it was in use"):
+    with pytest.raises(BundleError, match="changed while it was being read"):
         list(predict_files(bundle, paths, jobs=2))
 
 
@@ -258,16 +240,16 @@ def test_workers_make_the_same_second_pass_as_this_process(tmp_path: Path) -> No
     weights = np.random.default_rng(0).standard_normal((int(np.prod(view.shape)), 3)).astype(np.float32)
     own = bundle_for(tmp_path / "bundle", view, ClipSettings(clip_s=0.5, max_clips=2), weights * np.float32(0.4))
     paths = songs(tmp_path / "music", 8, seconds=4)
-    n_heard = {}
+    n_windows = {}
     for name, bundle in (("own", own), ("asked for", own.with_windows(2))):
         found = list(predict_files(bundle, paths, jobs=2))
         assert found == list(predict_files(bundle, paths, jobs=1))
-        n_heard[name] = {len(p.timeline) for p in found}
-    assert n_heard == {"own": {2}, "asked for": {2, 4}}, "else no song is close, or none is clear"
+        n_windows[name] = {len(p.timeline) for p in found}
+    assert n_windows == {"own": {2}, "asked for": {2, 4}}, "else no song is close, or none is clear"
 
 
 @pytest.mark.slow
-def test_workers_stop_as_early_as_this_process_and_hear_the_same_tags(tmp_path: Path) -> None:
+def test_workers_use_the_same_windows_as_this_process_and_find_the_same_tags(tmp_path: Path) -> None:
     """With the real networks."""
     view = EmbeddingView()
     weights = np.random.default_rng(0).standard_normal((*view.shape, 3)).astype(np.float32)
@@ -275,7 +257,7 @@ def test_workers_stop_as_early_as_this_process_and_hear_the_same_tags(tmp_path: 
     paths = [tmp_path / f"{i}.wav" for i in range(6)]
     for i, path in enumerate(paths):
         soundfile.write(path, song(genres()[i], i, i, seconds=14.0), SONG_SR)
-    n_heard = {}
+    n_windows = {}
     for name, bundle in (("own", own), ("all", own.with_windows("all")), ("any", own.with_any())):
         found = list(predict_files(bundle, paths, jobs=2))
         for there, here in zip(found, predict_files(bundle, paths, jobs=1), strict=True):
@@ -285,9 +267,9 @@ def test_workers_stop_as_early_as_this_process_and_hear_the_same_tags(tmp_path: 
             assert there.probabilities == pytest.approx(here.probabilities, abs=1e-5)
             assert there.music_score == pytest.approx(here.music_score, abs=1e-3)
             assert [w.start_s for w in there.timeline] == [w.start_s for w in here.timeline]
-        n_heard[name] = [len(p.timeline) for p in found]
-    assert n_heard["any"] == n_heard["own"] and n_heard["all"] == [5] * 6
-    assert set(n_heard["own"]) == {2, 5}, "else no song is clear, or all are"
+        n_windows[name] = [len(p.timeline) for p in found]
+    assert n_windows["any"] == n_windows["own"] and n_windows["all"] == [5] * 6
+    assert set(n_windows["own"]) == {2, 5}, "else no song is clear, or all are"
 
 
 @pytest.mark.slow
@@ -296,10 +278,10 @@ def test_fresh_cache_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> 
     with open_cache() as answers:
         right = plain(list(predict_files(bundle, paths, cache=answers)))
         for path in paths:
-            heard = listening.predict_with_cache(bundle, answers, path)
-            wrong = replace(heard.prediction, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
-            assert heard.stamp is not None
-            answers.store(bundle, wrong, heard.stamp, heard.payload)
+            result = batch.predict_with_cache(bundle, answers, path)
+            wrong = replace(result.prediction, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
+            assert result.stamp is not None
+            answers.store(bundle, wrong, result.stamp, result.payload)
     with open_cache() as answers:
         assert plain(list(predict_files(bundle, paths, cache=answers))) != right
     with open_cache(fresh=True) as answers:
@@ -308,75 +290,33 @@ def test_fresh_cache_reaches_the_workers(bundle: Classifier, tmp_path: Path) -> 
         assert list(predict_files(bundle, paths, cache=answers)) == right
 
 
-def test_submitted_files_and_waiting_answers_are_limited(
+def test_predictions_of_workers_are_put_in_order_and_few_wait_for_an_earlier_one(
     bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = [tmp_path / f"{i:03}.wav" for i in range(50)]
-    sent: list[Path] = []
-    out: list[int] = []
-    sent_at_first_answer: list[int] = []
+    paths = songs(tmp_path / "music", 6)
+    limits: list[tuple[int, int]] = []
 
-    class Pool:
-        def submit(self, work: object, order: object, path: Path) -> Future[FileResult]:
-            future: Future[FileResult] = Future()
-            if sent:  # the first file takes long
-                future.set_result(FileResult(bundle_says(path)))
-            sent.append(path)
-            return future
+    def backwards(
+        work: Callable[[Path], FileResult], files: list[Path], *, jobs: int, ahead: int, **_: object
+    ) -> Iterator[tuple[int, FileResult]]:
+        limits.append((jobs, ahead))
+        yield from ((i, FileResult(predict_file(bundle, files[i]))) for i in reversed(range(len(files))))
 
-    @contextmanager
-    def pool(jobs: int) -> Iterator[Pool]:
-        yield Pool()
-
-    def bundle_says(path: Path) -> Prediction:
-        return Prediction(str(path), "Folk", 1.0, {"Folk": 1.0}, 1.0, "linear", None)
-
-    def wait_for_one(futures: dict[Future[FileResult], object], **_: object) -> DoneAndNotDoneFutures[FileResult]:
-        out.append(len(futures))
-        done = {f for f in futures if f.done()}
-        if futures and not done:
-            sent_at_first_answer.append(len(sent))
-            done = set(futures)
-            for future in done:
-                future.set_result(FileResult(bundle_says(paths[0])))
-        return DoneAndNotDoneFutures(done, set())
-
-    monkeypatch.setattr(listening, "process_pool", pool)
-    monkeypatch.setattr(listening, "wait", wait_for_one)
-    monkeypatch.setattr(listening, "QUEUE_LIMIT", 5)
+    monkeypatch.setattr(batch, "map_in_processes", backwards)
     assert [p.path for p in predict_files(bundle, paths, jobs=2)] == list(map(str, paths))
-    assert max(out) == 3, "one behind each that is heard"
-    assert sent_at_first_answer == [10], "AHEAD for each worker"
-
-
-def test_workers_that_cannot_start_raise_one_error(
-    bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Broken:
-        def submit(self, *_: object) -> Future[None]:
-            future: Future[None] = Future()
-            future.set_exception(BrokenProcessPool())
-            return future
-
-    @contextmanager
-    def pool(jobs: int) -> Iterator[Broken]:
-        yield Broken()
-
-    monkeypatch.setattr(listening, "process_pool", pool)
-    with pytest.raises(SettingsError, match=r"worker processes die before they begin.* --jobs 1 does without them"):
-        list(predict_files(bundle, songs(tmp_path / "music", 3), jobs=2))
+    assert limits == [(2, 2 * QUEUE_LIMIT)]
 
 
 def test_thresholds_apply_to_worker_and_cached_answers_alike(bundle: Classifier, tmp_path: Path) -> None:
     """Workers and the cache know probabilities only."""
     paths = songs(tmp_path / "music", 3)
-    heard = plain([predict_file(bundle, p) for p in paths])
+    expected = plain([predict_file(bundle, p) for p in paths])
     never = replace(bundle, decision=Decision(dict.fromkeys(bundle.genres, None), 0.0))
     with open_cache() as answers:
-        for jobs in (2, 1):  # heard by workers, then remembered
+        for jobs in (2, 1):  # by workers, then from the cache
             found = plain(list(predict_files(never, paths, jobs=jobs, cache=answers)))
             assert {(p.genre, p.unknown_because) for p in found} == {("unknown", "unsure")}
             assert all(p.genre_set for p in found)
-            assert [replace(p, genre=p.guess, genre_set=None, unknown_because=None) for p in found] == heard
+            assert [replace(p, genre=p.guess, genre_set=None, unknown_because=None) for p in found] == expected
             answers.flush()
-        assert plain(list(predict_files(bundle, paths, cache=answers))) == heard
+        assert plain(list(predict_files(bundle, paths, cache=answers))) == expected

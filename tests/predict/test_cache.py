@@ -21,24 +21,14 @@ from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.core.file_stamp import Stamp, stamp_of
 from genrelab.predict import cache as memories
 from genrelab.predict.batch import predict_files
-from genrelab.predict.cache import PredictionCache, cache_folder, open_cache
+from genrelab.predict.cache import PredictionCache, open_cache
+from genrelab.predict.cache_database import cache_folder
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import Prediction
 from tests.support import heard_levels
 from tests.support.bundles import SR, bundle_for, noise
 from tests.support.heard_levels import FOLK, MUSIC, hear_levels, level_bundle
 from tests.support.heard_levels import song as song_of
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Classifier:
-    return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
 
 
 @pytest.fixture
@@ -70,80 +60,80 @@ def keep(answers: PredictionCache, bundle: Classifier, path: Path) -> Prediction
 def test_cached_answer_is_returned_bit_for_bit(bundle: Classifier, song: Path, cache: Path) -> None:
     with open_cache(refuse) as answers:
         assert answers.lookup(bundle, song) is None
-        said = keep(answers, bundle, song)
+        messages = keep(answers, bundle, song)
     with open_cache(refuse) as answers:
-        assert answers.lookup(bundle, song) == said
+        assert answers.lookup(bundle, song) == messages
         with chdir(song.parent):
-            assert answers.lookup(bundle, "song.wav") == replace(said, path="song.wav")
-        assert answers.lookup_content(bundle, "elsewhere.wav", payload(song)) == replace(said, path="elsewhere.wav")
+            assert answers.lookup(bundle, "song.wav") == replace(messages, path="song.wav")
+        assert answers.lookup_content(bundle, "elsewhere.wav", payload(song)) == replace(messages, path="elsewhere.wav")
         assert answers.lookup_content(bundle, song, bytes(32)) is None
     assert [p.name for p in cache.iterdir()] == ["answers.sqlite"]
 
 
 def test_notes_are_cached_with_the_answer(bundle: Classifier, song: Path) -> None:
     with open_cache(refuse) as answers:
-        said = replace(bundle.predict(song), timeline=(), notes=("its channels cancel", 'a "second" note: \ud800'))
-        answers.store(bundle, said, stamp(song), payload(song))
+        messages = replace(bundle.predict(song), timeline=(), notes=("its channels cancel", 'a "second" note: \ud800'))
+        answers.store(bundle, messages, stamp(song), payload(song))
         answers.flush()
-        assert answers.lookup(bundle, song) == said
-        assert answers.lookup_content(bundle, "b.wav", payload(song)) == replace(said, path="b.wav")
+        assert answers.lookup(bundle, song) == messages
+        assert answers.lookup_content(bundle, "b.wav", payload(song)) == replace(messages, path="b.wav")
 
 
 def test_unwritten_answer_is_found_by_its_audio(bundle: Classifier, song: Path) -> None:
     with open_cache(refuse) as answers:
-        said = keep(answers, bundle, song)
-        assert answers.lookup_content(bundle, song, payload(song)) == said
+        messages = keep(answers, bundle, song)
+        assert answers.lookup_content(bundle, song, payload(song)) == messages
 
 
 def test_answers_of_another_model_are_not_used(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = bundle_for(tmp_path / "other", SamplesView(sr=SR, n_samples=3_000))
     with open_cache(refuse) as answers:
-        said = keep(answers, bundle, song)
+        messages = keep(answers, bundle, song)
         answers.flush()
         for another in (other, bundle.with_windows(3), replace(bundle, clips=ClipSettings(clip_s=5))):
             assert answers.lookup(another, song) is None
             assert answers.lookup_content(another, song, payload(song)) is None
         said_by_other = keep(answers, other, song)
         answers.flush()
-        assert (answers.lookup(bundle, song), answers.lookup(other, song)) == (said, said_by_other)
+        assert (answers.lookup(bundle, song), answers.lookup(other, song)) == (messages, said_by_other)
 
 
 def test_requested_windows_are_cached_apart_from_the_models_own(song: Path, tmp_path: Path) -> None:
-    """As many, but where two genres are close more are heard."""
+    """The same number, but more where two genres are close."""
     own = bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), ClipSettings(max_clips=12))
     asked = own.with_windows(12)
     assert asked.clips == own.clips
     for first, second in ((own, asked), (asked, own)):
         with open_cache(refuse, fresh=True) as answers:
-            said = keep(answers, first, song)
+            messages = keep(answers, first, song)
         with open_cache(refuse) as answers:
-            assert answers.lookup(first, song) == said
+            assert answers.lookup(first, song) == messages
             if first is own:
                 assert answers.lookup(second, song) is answers.lookup_content(second, song, payload(song)) is None
-            other = dict(zip(own.genres, reversed(said.probabilities.values()), strict=True))
-            answers.store(second, replace(said, probabilities=other), stamp(song), payload(song))
-            assert answers.lookup_content(second, song, payload(song)) != said, "before it is written, too"
+            other = dict(zip(own.genres, reversed(messages.probabilities.values()), strict=True))
+            answers.store(second, replace(messages, probabilities=other), stamp(song), payload(song))
+            assert answers.lookup_content(second, song, payload(song)) != messages, "before it is written, too"
             answers.flush()
             found = answers.lookup(second, song)
-            assert found is not None and (found.probabilities, answers.lookup(first, song)) == (other, said)
+            assert found is not None and (found.probabilities, answers.lookup(first, song)) == (other, messages)
 
 
 def test_tags_and_music_score_are_cached_with_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = hear_levels(monkeypatch)
+    scored = hear_levels(monkeypatch)
     bundle, songs = level_bundle(tmp_path / "bundle"), [tmp_path / "music.wav", tmp_path / "talk.wav"]
     for path, level in zip(songs, (FOLK, -FOLK), strict=True):
         soundfile.write(path, song_of(*[level] * 3), heard_levels.SR, subtype="FLOAT")
     with open_cache(refuse) as answers:
-        said = [keep(answers, bundle.with_any(), path) for path in songs]
-    assert [p.music_score for p in said] == [MUSIC, -MUSIC] and all(p.tags is not None for p in said)
-    heard.clear()
+        messages = [keep(answers, bundle.with_any(), path) for path in songs]
+    assert [p.music_score for p in messages] == [MUSIC, -MUSIC] and all(p.tags is not None for p in messages)
+    scored.clear()
     with open_cache(refuse) as answers:
-        assert [answers.lookup(bundle, path) for path in songs] == said
-        assert [answers.lookup_content(bundle, path, payload(path)) for path in songs] == said
+        assert [answers.lookup(bundle, path) for path in songs] == messages
+        assert [answers.lookup_content(bundle, path, payload(path)) for path in songs] == messages
         found = list(predict_files(bundle, songs, cache=answers))
         assert [(p.genre, p.unknown_because) for p in found] == [("Folk", None), ("unknown", "not_music")]
         found = list(predict_files(bundle.with_any(), songs, cache=answers))
-    assert found == said and heard == [], "the gate is applied to what is remembered"
+    assert found == messages and scored == [], "the gate is applied to what is remembered"
 
 
 def test_answers_of_early_stops_are_cached_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +141,11 @@ def test_answers_of_early_stops_are_cached_apart(tmp_path: Path, monkeypatch: py
     own = level_bundle(tmp_path / "bundle")
     soundfile.write(tmp_path / "song.wav", song_of(FOLK, FOLK, FOLK), heard_levels.SR, subtype="FLOAT")
     with open_cache(refuse) as answers:
-        said = keep(answers, own, tmp_path / "song.wav")
+        messages = keep(answers, own, tmp_path / "song.wav")
         answers.flush()
         for other in (own.with_windows(10), own.with_windows("all"), replace(own, stops_early=False)):
             assert answers.lookup(other, tmp_path / "song.wav") is None
-        assert answers.lookup(own.with_any(), tmp_path / "song.wav") == said
+        assert answers.lookup(own.with_any(), tmp_path / "song.wav") == messages
 
 
 @pytest.mark.parametrize("change", ["tags = NULL", "tags = x'00'", "tags = zeroblob(400)", "tags = 'rock'"])
@@ -166,7 +156,7 @@ def test_row_without_valid_tags_is_ignored(
     bundle, path = level_bundle(tmp_path / "bundle"), tmp_path / "song.wav"
     soundfile.write(path, song_of(FOLK), heard_levels.SR, subtype="FLOAT")
     with open_cache(refuse) as answers:
-        said = keep(answers, bundle, path)
+        messages = keep(answers, bundle, path)
     with sqlite3.connect(cache / "answers.sqlite") as database:
         database.execute(f"UPDATE answers SET {change}")
     database.close()
@@ -174,7 +164,7 @@ def test_row_without_valid_tags_is_ignored(
         assert answers.lookup(bundle, path) is answers.lookup_content(bundle, path, payload(path)) is None
         keep(answers, bundle, path)
         answers.flush()
-        assert answers.lookup(bundle, path) == said
+        assert answers.lookup(bundle, path) == messages
 
 
 def test_answers_of_another_genrelab_version_are_not_used(
@@ -209,7 +199,7 @@ def test_changed_file_is_not_found_in_the_cache(bundle: Classifier, song: Path) 
 
 def test_file_is_still_found_after_its_tags_were_written(bundle: Classifier, song: Path) -> None:
     with open_cache(refuse) as answers:
-        said = keep(answers, bundle, song)
+        messages = keep(answers, bundle, song)
         content = song.read_bytes()
         song.write_bytes(content + b"LIST\x0a\0\0\0INFOIGNR\0\0")
         song.write_bytes(
@@ -218,8 +208,8 @@ def test_file_is_still_found_after_its_tags_were_written(bundle: Classifier, son
         answers.rekey(song)
         answers.flush()
         assert song.stat().st_size > len(content)
-        assert answers.lookup(bundle, song) == said
-        soundfile.write(song, noise(1, seed=1), SR)  # other audio: nothing was said of it
+        assert answers.lookup(bundle, song) == messages
+        soundfile.write(song, noise(1, seed=1), SR)  # other audio: nothing was messages of it
         answers.rekey(song)
         answers.flush()
         assert answers.lookup(bundle, song) is None
@@ -229,12 +219,12 @@ def test_file_is_still_found_after_its_tags_were_written(bundle: Classifier, son
 def test_permanent_errors_are_cached_and_temporary_ones_are_not(bundle: Classifier, tmp_path: Path) -> None:
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     with open_cache(refuse) as answers:
-        said = keep(answers, bundle, tmp_path / "text.mp3")
-        assert said.error is not None
+        messages = keep(answers, bundle, tmp_path / "text.mp3")
+        assert messages.error is not None
         answers.flush()
-        assert answers.lookup(bundle, tmp_path / "text.mp3") == said
+        assert answers.lookup(bundle, tmp_path / "text.mp3") == messages
         assert answers.lookup_content(bundle, "other.aac", payload(tmp_path / "text.mp3")) is None
-        passing = replace(said, lasting=False)
+        passing = replace(messages, lasting=False)
         os.utime(tmp_path / "text.mp3", (1, 1))
         answers.store(bundle, passing, stamp(tmp_path / "text.mp3"), bytes(32))
         answers.flush()
@@ -249,26 +239,26 @@ def test_cached_error_applies_to_its_own_file_only(bundle: Classifier, song: Pat
     other = tmp_path / "other.wav"
     other.write_bytes(song.read_bytes())
     with open_cache(refuse) as answers:
-        said = keep(answers, bundle, song)
-        fault = fault_of(said, other)
+        messages = keep(answers, bundle, song)
+        fault = fault_of(messages, other)
         answers.store(bundle, fault, stamp(other), payload(other))
         answers.flush()
-        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (said, fault)
+        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (messages, fault)
         keep(answers, bundle, other)
         answers.flush()
-        assert answers.lookup(bundle, other) == replace(said, path=str(other)), "it could be classified after all"
+        assert answers.lookup(bundle, other) == replace(messages, path=str(other)), "it could be classified after all"
         answers.store(bundle, fault, stamp(other), None)
         answers.flush()
-        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (said, fault)
+        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (messages, fault)
 
 
 def test_fresh_cache_is_empty_and_replaces_previous_answers(bundle: Classifier, song: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.wav"
     soundfile.write(other, noise(1, seed=1), SR)
     with open_cache(refuse) as answers:
-        said = keep(answers, bundle, song)
-        answers.store(bundle, fault_of(said, other), stamp(other), None)
-        wrong = replace(said, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
+        messages = keep(answers, bundle, song)
+        answers.store(bundle, fault_of(messages, other), stamp(other), None)
+        wrong = replace(messages, probabilities=dict(zip(bundle.genres, (1.0, 0.0, 0.0), strict=True)))
         answers.store(bundle, wrong, stamp(song), payload(song))
     with open_cache(refuse, fresh=True) as answers:
         assert answers.lookup(bundle, song) is answers.lookup(bundle, other) is None
@@ -277,7 +267,7 @@ def test_fresh_cache_is_empty_and_replaces_previous_answers(bundle: Classifier, 
         keep(answers, bundle, song)
         assert answers.lookup_content(bundle, song, payload(song)) is None
     with open_cache(refuse) as answers:
-        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (said, said_of_other)
+        assert (answers.lookup(bundle, song), answers.lookup(bundle, other)) == (messages, said_of_other)
 
 
 def test_answers_are_written_in_batches_after_a_short_time(
@@ -302,9 +292,9 @@ def test_file_name_that_is_not_utf8_is_cached(bundle: Classifier, song: Path) ->
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     with open_cache(refuse) as answers:
-        said = keep(answers, bundle, Path(strange))
+        messages = keep(answers, bundle, Path(strange))
         answers.flush()
-        assert answers.lookup(bundle, strange) == said
+        assert answers.lookup(bundle, strange) == messages
 
 
 def test_oldest_answers_are_dropped_beyond_the_limit(
@@ -326,15 +316,15 @@ def test_oldest_answers_are_dropped_beyond_the_limit(
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4_000)])
 def test_damaged_cache_is_moved_aside(bundle: Classifier, song: Path, cache: Path, content: bytes) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     cache.mkdir()
     (cache / "answers.sqlite").write_bytes(content)
-    with open_cache(said.append) as answers:
+    with open_cache(messages.append) as answers:
         keep(answers, bundle, song)
         answers.flush()
         assert answers.lookup(bundle, song) is not None
     assert (cache / "answers-aside.sqlite").read_bytes() == content
-    assert len(said) == 1 and "is damaged: it was moved to answers-aside.sqlite" in said[0]
+    assert len(messages) == 1 and "is damaged: it was moved to answers-aside.sqlite" in messages[0]
 
 
 @pytest.mark.parametrize("version", [1, 3, 99])
@@ -344,10 +334,10 @@ def test_cache_of_another_version_is_moved_aside(bundle: Classifier, song: Path,
     with sqlite3.connect(cache / "answers.sqlite") as database:
         database.execute(f"PRAGMA user_version = {version}")
     database.close()
-    said: list[str] = []
-    with open_cache(said.append) as answers:
+    messages: list[str] = []
+    with open_cache(messages.append) as answers:
         assert answers.lookup(bundle, song) is None
-    assert len(said) == 1 and f"version {version} of its tables" in said[0]
+    assert len(messages) == 1 and f"another version of genrelab (tables {version}, not" in messages[0]
     assert (cache / "answers-aside.sqlite").is_file()
 
 
@@ -361,17 +351,17 @@ def test_empty_cache_file_is_initialised(bundle: Classifier, song: Path, cache: 
 
 
 def test_damage_found_later_is_reported_once(bundle: Classifier, song: Path, cache: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     with open_cache(refuse) as answers:
         keep(answers, bundle, song)
-    with open_cache(said.append) as answers:
+    with open_cache(messages.append) as answers:
         content = (cache / "answers.sqlite").read_bytes()
         (cache / "answers.sqlite").write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
         assert answers.lookup(bundle, song) is None
         assert answers.lookup(bundle, song) is None
         keep(answers, bundle, song)
         answers.flush()
-    assert len(said) == 1 and "moved to answers-aside.sqlite" in said[0] and "not remembered" in said[0]
+    assert len(messages) == 1 and "moved to answers-aside.sqlite" in messages[0] and "not cached" in messages[0]
 
 
 @pytest.mark.parametrize(
@@ -417,15 +407,15 @@ def test_waiting_for_a_locked_cache_ends(
     bundle: Classifier, song: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0)
-    said: list[str] = []
-    with open_cache(said.append) as answers:
+    messages: list[str] = []
+    with open_cache(messages.append) as answers:
         other = sqlite3.connect(cache / "answers.sqlite", isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
         keep(answers, bundle, song)
         answers.flush()
         assert answers.lookup(bundle, song) is None
         other.close()
-    assert len(said) == 1 and "locked" in said[0] and "not remembered" in said[0]
+    assert len(messages) == 1 and "locked" in messages[0] and "not cached" in messages[0]
     assert not (cache / "answers-aside.sqlite").exists()
 
 
@@ -451,8 +441,8 @@ stamp = Stamp(bytes(32), True)
 answers = open_cache()
 for i in range(10**6):
     p = {g: 0.5 if g == "Folk" else 0.25 for g in bundle.genres}
-    said = Prediction(f"/{i}.mp3", "Folk", 0.5, p, 30.0, bundle.name, None)
-    answers.store(bundle, said, stamp, i.to_bytes(32, "big"))
+    messages = Prediction(f"/{i}.mp3", "Folk", 0.5, p, 30.0, bundle.name, None)
+    answers.store(bundle, messages, stamp, i.to_bytes(32, "big"))
     answers.flush()
     if i == 20:
         print("ready", flush=True)

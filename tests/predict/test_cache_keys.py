@@ -13,7 +13,6 @@ import pytest
 
 from genrelab.audio import content_hash
 from genrelab.core import file_stamp
-from genrelab.core.config import SamplesView
 from genrelab.core.file_stamp import stamp_of
 from genrelab.predict import batch
 from genrelab.predict import cache as memories
@@ -21,19 +20,8 @@ from genrelab.predict.batch import predict_files
 from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import Prediction
-from tests.support.bundles import GENRES, SR, bundle_for
+from tests.support.bundles import GENRES
 from tests.support.changing_files import OLD, ChangingFiles, audio_in, pretend_fat, wav
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Classifier:
-    return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
 
 
 def answer_for(path: Path, audio: str) -> Prediction:
@@ -47,7 +35,7 @@ def answer_for(path: Path, audio: str) -> Prediction:
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The audio of every file that is not answered from the cache."""
     found: list[str] = []
 
@@ -81,7 +69,7 @@ def answers_of(bundle: Classifier, paths: list[Path]) -> list[Prediction]:
 # --- at random ---
 
 
-def check_random_changes(bundle: Classifier, files: ChangingFiles, steps: int, heard: list[str]) -> None:
+def check_random_changes(bundle: Classifier, files: ChangingFiles, steps: int, decoded: list[str]) -> None:
     answered = 0
     for step in range(steps):
         for _ in range(files.rng.integers(3)):
@@ -93,8 +81,8 @@ def check_random_changes(bundle: Classifier, files: ChangingFiles, steps: int, h
         if step % 10 == 9:  # as `tag` does after it wrote a file
             with open_cache() as cache:
                 cache.rekey(files.names[0])
-    assert len(heard) < answered / 2, "else the cache is of no use"
-    assert len(heard) > steps / 10, "else nothing changes"
+    assert len(decoded) < answered / 2, "else the cache is of no use"
+    assert len(decoded) > steps / 10, "else nothing changes"
 
 
 STEPS = [200, pytest.param(1_000, marks=pytest.mark.slow)]
@@ -102,21 +90,21 @@ STEPS = [200, pytest.param(1_000, marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("steps", STEPS)
 def test_random_changes_never_give_the_answer_of_other_audio(
-    bundle: Classifier, tmp_path: Path, heard: list[str], steps: int
+    bundle: Classifier, tmp_path: Path, decoded: list[str], steps: int
 ) -> None:
-    check_random_changes(bundle, ChangingFiles(tmp_path / "a", steps, ("short", "middle", "long")), steps, heard)
+    check_random_changes(bundle, ChangingFiles(tmp_path / "a", steps, ("short", "middle", "long")), steps, decoded)
 
 
 @pytest.mark.parametrize("steps", STEPS)
 def test_random_changes_where_there_are_no_change_times_and_inodes(
-    bundle: Classifier, tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch, steps: int
+    bundle: Classifier, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     pretend_fat(monkeypatch)
-    check_random_changes(bundle, ChangingFiles(tmp_path / "a", steps, ("short", "middle")), steps, heard)
+    check_random_changes(bundle, ChangingFiles(tmp_path / "a", steps, ("short", "middle")), steps, decoded)
 
 
 @pytest.mark.parametrize("steps", [60, pytest.param(500, marks=pytest.mark.slow)])
-def test_files_that_change_while_they_are_heard_are_not_remembered(
+def test_files_that_change_while_they_are_decoded_are_not_cached(
     bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
     files, earlier = ChangingFiles(tmp_path / "a", steps, ("short", "middle", "long")), tmp_path / "earlier.wav"
@@ -156,12 +144,12 @@ def two_files(folder: Path, size: int = 400_000) -> list[Path]:
 
 
 def test_unchanged_files_are_not_even_hashed(
-    bundle: Classifier, tmp_path: Path, heard: list[str], hashed: list[Path]
+    bundle: Classifier, tmp_path: Path, decoded: list[str], hashed: list[Path]
 ) -> None:
     paths = two_files(tmp_path)
     first = answers_of(bundle, paths)
-    assert len(heard) == 2 and hashed == paths
-    assert answers_of(bundle, paths) == first and len(heard) == 2 and hashed == paths
+    assert len(decoded) == 2 and hashed == paths
+    assert answers_of(bundle, paths) == first and len(decoded) == 2 and hashed == paths
 
 
 def swap(one: Path, two: Path) -> None:
@@ -171,12 +159,12 @@ def swap(one: Path, two: Path) -> None:
     aside.rename(two)
 
 
-def test_swapped_names_are_found_by_their_audio(bundle: Classifier, tmp_path: Path, heard: list[str]) -> None:
+def test_swapped_names_are_found_by_their_audio(bundle: Classifier, tmp_path: Path, decoded: list[str]) -> None:
     one, two = two_files(tmp_path)
     before = answers_of(bundle, [one, two])
     swap(one, two)
     assert answers_of(bundle, [two, one]) == [replace(a, path=str(p)) for a, p in zip(before, (two, one), strict=True)]
-    assert len(heard) == 2
+    assert len(decoded) == 2
 
 
 def restore_times(path: Path, change: Callable[[], object]) -> None:
@@ -186,7 +174,7 @@ def restore_times(path: Path, change: Callable[[], object]) -> None:
 
 
 def test_restored_file_is_hashed_once_and_its_entry_is_renewed(
-    bundle: Classifier, tmp_path: Path, heard: list[str], hashed: list[Path]
+    bundle: Classifier, tmp_path: Path, decoded: list[str], hashed: list[Path]
 ) -> None:
     (path, _), backup = two_files(tmp_path), tmp_path / "backup.wav"
     first = answers_of(bundle, [path])
@@ -195,7 +183,7 @@ def test_restored_file_is_hashed_once_and_its_entry_is_renewed(
     shutil.copy2(backup, path)  # the same size, time and content; another change time
     hashed.clear()
     assert answers_of(bundle, [path]) == answers_of(bundle, [path]) == first
-    assert hashed == [path] and len(heard) == 1
+    assert hashed == [path] and len(decoded) == 1
 
 
 def test_error_is_that_of_a_file_with_the_same_stamp_only(
@@ -206,7 +194,7 @@ def test_error_is_that_of_a_file_with_the_same_stamp_only(
     monkeypatch.setattr(batch, "predict_file", lambda *_: fault)
     assert answers_of(bundle, [path]) == [fault]
     monkeypatch.setattr(batch, "predict_file", lambda *_: answer_for(path, "f" * 64))
-    assert answers_of(bundle, [path]) == [fault], "remembered"
+    assert answers_of(bundle, [path]) == [fault], "cached"
     restore_times(path, lambda: path.write_bytes(wav(b"\3" * 400_000)))
     assert answers_of(bundle, [path]) == [answer_for(path, "f" * 64)]
 
@@ -220,7 +208,7 @@ def write_between_blocks(path: Path) -> None:
 
 
 def test_file_that_was_changed_within_the_step_of_a_coarse_clock_is_found_by_its_audio_only(
-    bundle: Classifier, tmp_path: Path, heard: list[str], hashed: list[Path], monkeypatch: pytest.MonkeyPatch
+    bundle: Classifier, tmp_path: Path, decoded: list[str], hashed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend_fat(monkeypatch)
     _, path = two_files(tmp_path, 2_000_000)
@@ -236,10 +224,10 @@ def test_file_that_was_changed_within_the_step_of_a_coarse_clock_is_found_by_its
     assert answers_of(bundle, [path]) == [answer_for(path, audio_in(path))]
     hashed.clear()
     assert answers_of(bundle, [path]) == [answer_for(path, audio_in(path))]
-    assert hashed == [path] and len(heard) == 2, "its audio is known by now"
+    assert hashed == [path] and len(decoded) == 2, "its audio is known by now"
 
 
-def test_error_of_a_file_that_was_just_changed_is_not_remembered_where_clocks_are_coarse(
+def test_error_of_a_file_that_was_just_changed_is_not_cached_where_clocks_are_coarse(
     bundle: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend_fat(monkeypatch)
@@ -252,8 +240,8 @@ def test_error_of_a_file_that_was_just_changed_is_not_remembered_where_clocks_ar
     assert answers_of(bundle, [path]) == [answer_for(path, "f" * 64)]
 
 
-def test_file_that_is_replaced_while_its_tags_are_noted_is_not_remembered(
-    bundle: Classifier, tmp_path: Path, heard: list[str], monkeypatch: pytest.MonkeyPatch
+def test_file_that_is_replaced_while_its_tags_are_noted_is_not_cached(
+    bundle: Classifier, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the audio that was there for a moment would count as that of the file, once that has its name again."""
     pretend_fat(monkeypatch)
@@ -272,7 +260,7 @@ def test_file_that_is_replaced_while_its_tags_are_noted_is_not_remembered(
 
 
 def test_tags_written_just_now_are_no_reason_to_hash_again(
-    bundle: Classifier, tmp_path: Path, heard: list[str], hashed: list[Path]
+    bundle: Classifier, tmp_path: Path, decoded: list[str], hashed: list[Path]
 ) -> None:
     path, _ = two_files(tmp_path)
     answers_of(bundle, [path])
@@ -281,4 +269,4 @@ def test_tags_written_just_now_are_no_reason_to_hash_again(
     with open_cache() as cache:
         cache.rekey(path)
     hashed.clear()
-    assert answers_of(bundle, [path]) == [answer_for(path, audio_in(path))] and hashed == [] and len(heard) == 1
+    assert answers_of(bundle, [path]) == [answer_for(path, audio_in(path))] and hashed == [] and len(decoded) == 1

@@ -73,7 +73,7 @@ def test_running_out_of_memory_is_a_temporary_error(
     soundfile.write(tmp_path / "a.wav", noise(1), SR)
     monkeypatch.setattr(audio_clips, "clips_from_audio", clips)
     found = predict_file(samples_bundle, tmp_path / "a.wav")
-    assert (found.error, found.duration_s, found.lasting) == ("there is not enough memory for it", 1.0, False)
+    assert (found.error, found.duration_s, found.lasting) == ("not enough memory to decode it", 1.0, False)
 
 
 def test_a_file_is_classified(tmp_path: Path, samples_bundle: classifier.Classifier) -> None:
@@ -153,8 +153,8 @@ def test_failing_file_gives_an_answer_with_its_error(tmp_path: Path, samples_bun
     found = list(samples_bundle.predict_many([tmp_path / n for n in names]))
     assert [p.genre is None for p in found] == [True, True, True, False]
     assert [p.error is None for p in found] == [False, False, False, True]
-    assert "FFmpeg" in str(found[0].error)
-    assert "No such file" in str(found[1].error)
+    assert "cannot be decoded" in str(found[0].error)
+    assert "no such file" in str(found[1].error)
     assert (found[2].error, found[2].duration_s) == ("silent: no sample reaches -80 dBFS", 1.0)
     assert [p.lasting for p in found] == [True, False, True, True]
     for p in found[:3]:
@@ -173,7 +173,7 @@ def test_silent_beginning_is_an_error_for_views_of_the_beginning(tmp_path: Path)
     bundle = bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000), ClipSettings(clip_s=1.0))
     y = noise(3)
     y[:SR] = 0
-    assert bundle.predict(y, SR).error == "the beginning, which is what linear listens to, is silent"
+    assert bundle.predict(y, SR).error == "the first clip, the only one that linear uses, is silent"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_view_that_cannot_be_computed_is_the_files_error(
     def refuse(*_: object, **__: object) -> None:
         raise fault
 
-    monkeypatch.setattr(window_scores, "compute_many", refuse)
+    monkeypatch.setattr(window_scores, "compute", refuse)
     assert samples_bundle.predict(noise(1), SR).error == "far too loud"
 
 
@@ -217,7 +217,7 @@ def test_disk_and_memory_errors_are_temporary(
 def test_bundle_for_tables_cannot_classify_audio(tmp_path: Path) -> None:
     bundle = bundle_for(tmp_path / "bundle", TableView(columns=("mean", "variance")))
     for attempt in (lambda: bundle.predict(tmp_path / "a.wav"), lambda: bundle.predict(noise(1), SR)):
-        with pytest.raises(BundleError, match="cannot hear audio"):
+        with pytest.raises(BundleError, match="not audio"):
             attempt()
 
 
@@ -290,7 +290,7 @@ def test_json_has_the_documented_fields(tmp_path: Path, samples_bundle: classifi
         "unknown_because": None,
         "duration_s": None,
         "model": "linear",
-        "error": "No such file or directory",
+        "error": "no such file",
         "notes": [],
         "timeline": [],
     }

@@ -25,7 +25,7 @@ def test_windows_setting_changes_how_much_is_processed(tmp_path: Path) -> None:
     bundle = bundle_for(tmp_path / "bundle", StatisticsView(), ClipSettings(clip_s=1.0, max_clips=2))
     y = noise(8.6, 22_050)
     starts = {w: [s.start_s for s in bundle.with_windows(w).predict(y, 22_050).timeline] for w in (None, 1, 3, "all")}  # type: ignore[arg-type]
-    assert starts[None] == [0, 6], "of nine that could be heard"
+    assert starts[None] == [0, 6], "of nine clips"
     assert starts[1] == [0]
     assert starts[3] == [0, 4, 7]
     assert starts["all"] == [*range(8), pytest.approx(7.6)]

@@ -1,4 +1,4 @@
-"""An answer counts where it is sure enough; what was heard stays as it is."""
+"""A prediction counts where its confidence is high enough; its probabilities stay the same."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def evidence(*, folk: int) -> Evidence:
 def test_an_answer_below_its_genres_threshold_is_unknown(
     thresholds: dict[str, float | None] | None, genre: str
 ) -> None:
-    said = Decision(thresholds)(FOLK)
-    assert (said.genre, said.confidence, said.probabilities) == (genre, 0.5, FOLK.probabilities)
-    assert said.guess == "Folk" and said.genre_set is None and "set" not in said.to_json()
+    decided = Decision(thresholds)(FOLK)
+    assert (decided.genre, decided.confidence, decided.probabilities) == (genre, 0.5, FOLK.probabilities)
+    assert decided.guess == "Folk" and decided.genre_set is None and "set" not in decided.to_json()
     assert Decision(thresholds)(FAULT) == FAULT and FAULT.guess is None
 
 
@@ -52,8 +52,8 @@ def test_an_answer_below_its_genres_threshold_is_unknown(
     [(0.0, ["Folk", "Blues", "Rock"]), (0.2, ["Folk", "Blues", "Rock"]), (0.25, ["Folk", "Blues"]), (0.9, ["Folk"])],
 )
 def test_genre_set_holds_all_likely_genres_and_is_never_empty(least: float, expected: list[str]) -> None:
-    said = Decision(least_likely=least)(FOLK)
-    assert said.to_json(top=1)["set"] == expected and said.genre == "Folk"
+    decided = Decision(least_likely=least)(FOLK)
+    assert decided.to_json(top=1)["set"] == expected and decided.genre == "Folk"
     assert Decision(least_likely=least)(FAULT).to_json()["set"] == []
 
 
@@ -69,10 +69,12 @@ def test_precision_and_coverage_can_be_set_on_a_bundle(tmp_path: Path) -> None:
     asked = plain.with_min_precision(0.9).with_coverage(0.6).with_windows(1)
     assert asked.decision == Decision({"Blues": 0.9, "Folk": 0.7, "Rock": None}, 0.7, 0.6)
     assert plain.decision == plain.with_min_precision(None).with_coverage(None).decision == Decision()
-    heard, decided = plain.predict(noise(1), SR), asked.predict(noise(1), SR)
-    assert heard.genre in GENRES and heard.genre_set is None
-    assert decided.genre == "unknown" and decided.genre_set is not None and decided.genre_set[0] == heard.genre
-    assert (decided.confidence, decided.timeline) == (heard.confidence, heard.timeline)
+    plain_prediction, decided = plain.predict(noise(1), SR), asked.predict(noise(1), SR)
+    assert plain_prediction.genre in GENRES and plain_prediction.genre_set is None
+    assert (
+        decided.genre == "unknown" and decided.genre_set is not None and decided.genre_set[0] == plain_prediction.genre
+    )
+    assert (decided.confidence, decided.timeline) == (plain_prediction.confidence, plain_prediction.timeline)
     assert [p.genre for p in asked.predict_many([tmp_path / "none.wav"])] == [None]
 
 
@@ -86,9 +88,9 @@ def test_invalid_shares_are_refused(tmp_path: Path, share: float) -> None:
 
 def test_bundle_without_calibration_is_refused_with_a_remedy(tmp_path: Path) -> None:
     bundle = bundle_for(tmp_path / "old", SamplesView(sr=SR, n_samples=4_000))
-    with pytest.raises(BundleError, match=r"old: keeps no calibration, which min_precision goes by: train linear"):
+    with pytest.raises(BundleError, match=r"old has no calibration, which min_precision needs: train linear"):
         bundle.with_min_precision(0.9)
-    with pytest.raises(BundleError, match=r"old: keeps no calibration, which coverage goes by"):
+    with pytest.raises(BundleError, match=r"old has no calibration, which coverage needs"):
         bundle.with_coverage(0.9)
 
 
@@ -115,10 +117,10 @@ NEVER, ALWAYS = dict.fromkeys(GENRES, None), dict.fromkeys(GENRES, 0.0)
 def test_what_is_no_music_is_unknown_before_it_is_unsure(
     score: float | None, decision: Decision, genre: str, because: str | None
 ) -> None:
-    heard = replace(FOLK, music_score=score)
-    said = decision(heard)
-    assert said == replace(heard, genre=genre, unknown_because=because)
-    assert said.guess == "Folk" and said.to_json()["unknown_because"] == because
+    plain_prediction = replace(FOLK, music_score=score)
+    decided = decision(plain_prediction)
+    assert decided == replace(plain_prediction, genre=genre, unknown_because=because)
+    assert decided.guess == "Folk" and decided.to_json()["unknown_because"] == because
 
 
 def test_error_is_neither_unsure_nor_no_music() -> None:
@@ -127,8 +129,8 @@ def test_error_is_neither_unsure_nor_no_music() -> None:
 
 
 def test_genre_set_of_what_is_no_music_stays() -> None:
-    said = Decision(least_likely=0.25)(replace(FOLK, music_score=-1.0))
-    assert (said.genre, said.genre_set) == (UNKNOWN, ("Folk", "Blues"))
+    decided = Decision(least_likely=0.25)(replace(FOLK, music_score=-1.0))
+    assert (decided.genre, decided.genre_set) == (UNKNOWN, ("Folk", "Blues"))
 
 
 def test_any_genre_counts_by_its_own_threshold() -> None:
@@ -167,7 +169,7 @@ def test_probabilities_of_the_unknown_are_those_of_all_genres_and_add_up_to_one(
 # --- tags ---
 
 
-def test_tags_are_those_of_the_windows_that_were_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tags_are_those_of_the_windows_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hear_levels(monkeypatch)
     prediction = level_bundle(tmp_path / "bundle").predict(song(ROCK, ROCK), heard_levels.SR)
     row = np.zeros((1, *EmbeddingView().shape), np.float32)

@@ -32,47 +32,44 @@ def _pieces(work: Path, *tracks: list[Item]) -> list[Piece]:
     return made
 
 
-def _told(pieces: list[Piece], jobs: int, folder: Folder, *, done: int = 0) -> tuple[Estimate, list[str]]:
-    said: list[str] = []
-    return Estimate(pieces, pieces[done:], jobs, folder, said.append), said
+def _estimate(pieces: list[Piece], jobs: int, folder: Folder, *, done: int = 0) -> tuple[Estimate, list[str]]:
+    messages: list[str] = []
+    return Estimate(pieces, pieces[done:], jobs, folder, messages.append), messages
 
 
 def test_remaining_seconds_and_bytes_are_reported(song: str, tmp_path: Path) -> None:
     todo = _pieces(tmp_path, *([Item(0, song)] * 10 for _ in range(6)))
-    it, said = _told(todo, 2, Folder(tmp_path / "out"))
-    assert said == [f"60 tracks to prepare into {tmp_path / 'out'} (samples)"]
+    it, messages = _estimate(todo, 2, Folder(tmp_path / "out"))
+    assert messages == ["  60 tracks to decode; views: samples"]
     it.after(todo[0], 20.0)
-    assert len(said) == 1, "the other worker may be at dearer ones"
+    assert len(messages) == 1, "the other worker may be at dearer ones"
     it.after(todo[1], 40.0)
-    assert said[1:] == ["about 60 s more with 2 workers, and 100 MB of disk meanwhile"], "3 s a track, and 20 for each"
+    assert messages[1:] == ["  about 60 s left with 2 workers; 100 MB more disk space needed"], (
+        "3 s a track, 20 for each"
+    )
     it.after(todo[2], 99.0)
-    assert len(said) == 2
+    assert len(messages) == 2
 
 
 def test_reused_tracks_need_disk_space_and_no_time(song: str, tmp_path: Path) -> None:
     missing, unlabelled, kept, new = Item(0, song + "?"), Item(0, song, "none"), Item(0, song, kept=KEPT), Item(0, song)
     old = Item(0, song, kept=replace(KEPT, fingerprints=None))
     todo = _pieces(tmp_path, [missing, unlabelled, kept, kept], [kept, kept, new], [new, old, kept, kept])
-    it, said = _told(todo, 1, Folder(tmp_path / "out"))
-    assert said == [f"3 tracks to prepare and 7 to take over into {tmp_path / 'out'} (samples)"], (
-        "all but the unlabelled"
-    )
+    it, messages = _estimate(todo, 1, Folder(tmp_path / "out"))
+    assert messages == ["  3 tracks to decode, 7 to reuse; views: samples"], "all but the unlabelled"
     it.after(todo[0], 0.1)
-    assert len(said) == 1, "none was read"
+    assert len(messages) == 1, "none was read"
     it.after(todo[1], 2.5)
-    assert said[1:] == [f"about 5 s more with 1 worker, and {2 * 4 * 7 / 5 + 7:.0f} MB of disk meanwhile"], (
+    assert messages[1:] == [f"  about 5 s left with 1 worker; {2 * 4 * 7 / 5 + 7:.0f} MB more disk space needed"], (
         "two are read, four have records"
     )
 
 
 def test_no_estimate_is_given_without_remaining_work(song: str, tmp_path: Path) -> None:
-    said: list[str] = []
-    Estimate([], [], 1, Folder(tmp_path / "out"), said.append)
-    assert not said
     only = _pieces(tmp_path, [Item(0, song)])
-    it, said = _told(only, 1, Folder(tmp_path / "out"))
+    it, messages = _estimate(only, 1, Folder(tmp_path / "out"))
     it.after(only[0], 1.0)
-    assert said == [f"1 track to prepare into {tmp_path / 'out'} (samples)"]
+    assert messages == ["  1 track to decode; views: samples"]
 
 
 @pytest.mark.parametrize(("address", "done", "needed_mb"), [("", 0, 50), ("", 1, 60), ("memory://elsewhere", 0, 20)])
@@ -86,11 +83,11 @@ def test_the_disk_must_hold_pieces_and_shards(
     usage, folder = namedtuple("usage", "free"), Folder(address or tmp_path / "out")
     for free, fits in ((needed_mb * 1_000_000, True), (needed_mb * 1_000_000 - 1, False)):
         monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _, free=free: usage(free))
-        it, _ = _told(made, 1, folder, done=done)
+        it, _ = _estimate(made, 1, folder, done=done)
         if fits:
             it.after(made[done], 1.0)
         else:
-            with pytest.raises(PreparedError, match=r"about \d+ MB more are needed and \d+ MB are free"):
+            with pytest.raises(PreparedError, match=r"needs about \d+ MB more, and \d+ MB is free"):
                 it.after(made[done], 1.0)
 
 
@@ -102,11 +99,11 @@ def test_replaced_shards_count_as_free_space(song: str, tmp_path: Path, monkeypa
     usage = namedtuple("usage", "free")
     for free, fits in ((22_000_000, True), (21_999_999, False)):  # pieces of 20 and of 1 MB, and shards grow by 1
         monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _, free=free: usage(free))
-        it, _ = _told(todo, 1, Folder(tmp_path / "out"))
+        it, _ = _estimate(todo, 1, Folder(tmp_path / "out"))
         if fits:
             it.after(todo[0], 1.0)
         else:
-            with pytest.raises(PreparedError, match="make room"):
+            with pytest.raises(PreparedError, match="free some disk space"):
                 it.after(todo[0], 1.0)
 
 
@@ -116,14 +113,14 @@ def test_disk_is_checked_after_every_piece_and_before_the_shards(
     todo, usage = _pieces(tmp_path, *([Item(0, song)] for _ in range(4))), namedtuple("usage", "free")
     (todo[0].folder / "samples.tfrecord").write_bytes(b"")  # every track of it fails
     monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _: usage(1_000_000))
-    it, _ = _told(todo, 1, Folder(tmp_path / "out"))
+    it, _ = _estimate(todo, 1, Folder(tmp_path / "out"))
     it.after(todo[0], 1.0)
-    with pytest.raises(PreparedError, match="make room"):
+    with pytest.raises(PreparedError, match="free some disk space"):
         it.after(todo[1], 1.0)
-    it, said = _told(todo, 1, Folder(tmp_path / "out"), done=4)
-    with pytest.raises(PreparedError, match="make room"):
+    it, messages = _estimate(todo, 1, Folder(tmp_path / "out"), done=4)
+    with pytest.raises(PreparedError, match="free some disk space"):
         it.check_disk_space()
-    assert said == []
+    assert messages == []
 
 
 def test_pieces_without_a_track_give_no_disk_estimate(
@@ -132,5 +129,5 @@ def test_pieces_without_a_track_give_no_disk_estimate(
     """As of a folder that is half unpacked: what a table's head takes is no track's."""
     todo = _pieces(tmp_path, [Item(0, song + "?")] * 10, [Item(0, song)] * 10)
     monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _: namedtuple("usage", "free")(0))
-    it, _ = _told(todo, 1, Folder(tmp_path / "out"))
+    it, _ = _estimate(todo, 1, Folder(tmp_path / "out"))
     it.after(todo[0], 1.0)

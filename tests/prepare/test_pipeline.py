@@ -18,10 +18,9 @@ import pytest
 import soundfile
 
 from genrelab.audio.content_hash import sha256_of_audio
-from genrelab.cli.run import outcome_sentences
+from genrelab.cli.run import outcome_lines
 from genrelab.core.config import ClipSettings, EmbeddingView, PrepareSettings, SamplesView, StatisticsView
 from genrelab.core.errors import PreparedError, SettingsError
-from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track
 from genrelab.datasets.exclusions import Exclusion, exclude
@@ -157,13 +156,13 @@ def test_a_table_without_the_columns_of_a_view_is_damaged(music: Path, tmp_path:
     prepared = prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     stored = read_parquet(prepared.folder, "features.parquet")
     write_parquet(prepared.folder, "features.parquet", stored.drop_columns(["mfcc_mean_01"]))
-    with pytest.raises(PreparedError, match=r"features.parquet is not as it was written: run the same `prepare` again"):
+    with pytest.raises(PreparedError, match=r"features.parquet was changed or damaged: run the same `prepare` again"):
         prepared.features("statistics")
     accept_features(prepared.folder)
     prepared = open_prepared(prepared.folder)
     with pytest.raises(PreparedError, match=r"has no column mfcc_mean_01: run the same `prepare` again"):
         prepared.features("statistics")
-    with pytest.raises(PreparedError, match="holds no view 'embedding'"):
+    with pytest.raises(PreparedError, match="has no view 'embedding'"):
         prepared.features("embedding")
 
 
@@ -179,10 +178,10 @@ def test_second_prepare_changes_nothing(music: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare(_load(music), out, SETTINGS, jobs=1)
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
-    said: list[str] = []
-    prepare(_load(music), out, SETTINGS, jobs=1, notify=said.append)
+    messages: list[str] = []
+    prepare(_load(music), out, SETTINGS, jobs=1, notify=messages.append)
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()} == before
-    assert any("up to date" in s for s in said)
+    assert any("up to date" in s for s in messages)
 
 
 def test_only_changed_inputs_are_decoded_again(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,9 +190,9 @@ def test_only_changed_inputs_are_decoded_again(music: Path, tmp_path: Path, monk
     write_tone(music / "ambient" / "3.wav", hz=999)  # changed
     write_tone(music / "ambient" / "35.wav", hz=333)  # new, in the middle of the order
     (music / "choir" / "8.wav").unlink()  # gone
-    said: list[str] = []
-    prepare(_load(music), out, SETTINGS, jobs=1, notify=said.append)
-    assert any(s.startswith("25 of 28 tracks have not changed") for s in said)
+    messages: list[str] = []
+    prepare(_load(music), out, SETTINGS, jobs=1, notify=messages.append)
+    assert any("25 of 28 tracks" in s for s in messages)
     prepare(_load(music), tmp_path / "fresh", SETTINGS, jobs=1)
     assert _bytes(out) == _bytes(tmp_path / "fresh")
 
@@ -215,14 +214,14 @@ def test_other_labels_rewrite_only_the_tables(music: Path, tmp_path: Path) -> No
 def test_other_settings_are_refused_by_name(music: Path, tmp_path: Path) -> None:
     prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     other = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=400)), shard_tracks=12)
-    with pytest.raises(PreparedError, match=r"views\.samples\.n_samples is 500 there, 400 here.* or remove it$"):
+    with pytest.raises(PreparedError, match=r"views\.samples\.n_samples is 500, not 400.* or remove it$"):
         prepare(_load(music), tmp_path / "out", other, jobs=1)
     more = PrepareSettings(views=(*SETTINGS.views, EmbeddingView()), shard_tracks=12)
-    with pytest.raises(PreparedError, match=r"embedding is absent there, .*; or keep its views: --views samples,stati"):
+    with pytest.raises(PreparedError, match=r"is absent, not present.*; or keep its views: --views samples,stati"):
         prepare(_load(music), tmp_path / "out", more, jobs=1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    with pytest.raises(PreparedError, match="holds other files"):
+    with pytest.raises(PreparedError, match="contains other files"):
         prepare(_load(music), tmp_path / "mine", SETTINGS, jobs=1)
 
 
@@ -230,30 +229,46 @@ def test_an_unfinished_preparation_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "out" / ".work").mkdir(parents=True)
     with pytest.raises(PreparedError, match="unfinished"):
         open_prepared(str(tmp_path / "out"))
-    with pytest.raises(PreparedError, match="holds no preparation"):
+    with pytest.raises(PreparedError, match="is not the output of `prepare`: run"):
         open_prepared(str(tmp_path / "nothing"))
 
 
 def test_run_given_as_a_preparation_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
-    with pytest.raises(PreparedError, match=r"run is a RUN: give the preparation"):
+    with pytest.raises(PreparedError, match=r"run is a run folder: give the prepared folder"):
         open_prepared(str(tmp_path / "run"))
     (tmp_path / "run" / "prepared").mkdir()
     (tmp_path / "run" / "prepared" / "dataset.json").write_text("{}")
-    with pytest.raises(PreparedError, match=r"did you mean .*run/prepared\?"):
+    with pytest.raises(PreparedError, match=r"contains it: use .*run/prepared$"):
         open_prepared(str(tmp_path / "run"))
 
 
 def test_excluded_and_failed_tracks_are_reported_separately(music: Path, tmp_path: Path) -> None:
     rows = [Exclusion("", f"choir/{i}.wav", "copy: of another") for i in range(3)]
-    said: list[str] = []
-    prepared = prepare(exclude(_load(music), rows), tmp_path / "out", SETTINGS, jobs=1, notify=said.append)
-    assert any("25 tracks to prepare" in s for s in said)
-    head, failed, *named = outcome_sentences(prepared)
-    assert head.startswith("28 tracks: 24 ok, 3 excluded, 1 failed, 0 missing;")
-    assert failed.startswith("  failed: beat/broken.mp3: ")
+    messages: list[str] = []
+    prepared = prepare(exclude(_load(music), rows), tmp_path / "out", SETTINGS, jobs=1, notify=messages.append)
+    assert any("25 tracks to decode" in s for s in messages)
+    head, failed, *named = outcome_lines(prepared)
+    assert head.startswith("28 tracks: 24 usable, 3 excluded, 1 failed; see ")
+    assert failed.startswith("failed: beat/broken.mp3: ")
     assert named[0] == "  choir/0.wav: excluded: copy: of another"
+
+
+@pytest.mark.parametrize("genre", ["g", None])
+def test_preparation_without_a_usable_track_is_an_error_and_keeps_its_failures(
+    tmp_path: Path, genre: str | None
+) -> None:
+    (tmp_path / "music").mkdir()
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "music" / name).write_text("no audio")
+    tracks = tuple(Track(n, n, genre) for n in ("a.wav", "b.wav"))
+    for _ in range(2):  # the second time nothing has changed
+        with pytest.raises(
+            PreparedError, match=r"none of the tracks can be used .2 tracks.; the first error: a\.wav: .*failures\.csv"
+        ):
+            prepare(Dataset("d", tmp_path / "music", tracks), tmp_path / "out", SETTINGS, jobs=1)
+        assert (tmp_path / "out" / "failures.csv").read_text().count(".wav") >= 2
 
 
 def test_a_missing_file_is_counted(music: Path, tmp_path: Path) -> None:
@@ -278,10 +293,10 @@ def test_memory_addresses_work_like_folders(music: Path, tmp_path: Path) -> None
 
 
 def test_remaining_work_is_reported_once_after_the_first_piece(music: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, notify=said.append)
-    assert said[0] == f"28 tracks to prepare into {tmp_path / 'out'} (statistics, samples)"
-    assert [s for s in said if "more with 1 worker" in s] == [said[1]]
+    messages: list[str] = []
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, notify=messages.append)
+    assert messages[0] == "  28 tracks to decode; views: statistics, samples"
+    assert [s for s in messages if "s left with 1 worker" in s] == [messages[1]]
 
 
 def test_full_disk_stops_prepare_and_a_later_run_resumes(
@@ -290,11 +305,11 @@ def test_full_disk_stops_prepare_and_a_later_run_resumes(
     used = namedtuple("used", "total used free")
     with monkeypatch.context() as patch:
         patch.setattr(estimate.shutil, "disk_usage", lambda _: used(10**9, 10**9, 1_000))
-        with pytest.raises(PreparedError, match=r"MB more are needed and 0 MB are free\. What is done is kept"):
+        with pytest.raises(PreparedError, match=r"MB more, and 0 MB is free: free some"):
             prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
-    said: list[str] = []
-    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, notify=said.append)
-    assert said[0] in {f"going on where it stopped: {n} tracks are done" for n in (5, 10)}
+    messages: list[str] = []
+    prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1, notify=messages.append)
+    assert messages[0] in {f"resuming: {n} of 28 tracks are done" for n in (5, 10)}
 
 
 @pytest.mark.slow
@@ -347,9 +362,9 @@ def test_resume_redoes_changed_files_and_incomplete_pieces(small: Path, tmp_path
     _interrupted(_load(small), tmp_path / "out", after=5)
     write_tone(small / "ambient" / "1.wav", hz=777)
     (tmp_path / "out" / ".work" / "piece-000003" / "samples.tfrecord").unlink()
-    said: list[str] = []
-    prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1, notify=said.append)
-    assert any("going on where it stopped: 3 tracks" in s for s in said)
+    messages: list[str] = []
+    prepare(_load(small), tmp_path / "out", SETTINGS, jobs=1, notify=messages.append)
+    assert any("resuming: 3 of " in s for s in messages)
     prepare(_load(small), tmp_path / "fresh", SETTINGS, jobs=1)
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "fresh")
 
@@ -362,7 +377,7 @@ def test_resume_with_other_settings_is_refused(
     out = tmp_path / "out" if where == "local" else f"memory://{uuid.uuid4().hex}/out"
     _interrupted(_load(small), out, after=2)
     other = PrepareSettings(views=(SamplesView(n_samples=400),), shard_tracks=12)
-    with pytest.raises(PreparedError, match=r"other settings .*n_samples is 500 there, 400 here.*remove .*work"):
+    with pytest.raises(PreparedError, match=r"other settings .*n_samples is 500, not 400.*remove .*work"):
         prepare(_load(small), out, other, jobs=1)
 
 
@@ -382,9 +397,9 @@ def test_a_kill_while_the_work_folder_is_removed_leaves_nothing_behind(small: Pa
     for name in (".work", ".work.dead"):
         shutil.copytree(tmp_path / "work", out / name)
     (out / ".work" / "piece-000001" / "features.npy").unlink()
-    said: list[str] = []
-    prepare(_load(small), out, SETTINGS, jobs=1, notify=said.append)
-    assert any("up to date" in s for s in said)
+    messages: list[str] = []
+    prepare(_load(small), out, SETTINGS, jobs=1, notify=messages.append)
+    assert any("up to date" in s for s in messages)
     assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
 
 
@@ -399,9 +414,9 @@ def test_preparation_of_a_table_is_kept_repaired_and_resumed(tmp_path: Path, mon
         m.setattr("genrelab.prepare.assemble.write_tables", _interrupt)
         prepare(_table(tmp_path), tmp_path / "out")
     prepare(_table(tmp_path), tmp_path / "out")
-    said: list[str] = []
-    prepare(_table(tmp_path), tmp_path / "out", notify=said.append)
-    assert any("up to date" in s for s in said)
+    messages: list[str] = []
+    prepare(_table(tmp_path), tmp_path / "out", notify=messages.append)
+    assert any("up to date" in s for s in messages)
     content = bytearray((tmp_path / "out" / "features.parquet").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "out" / "features.parquet").write_bytes(content)
@@ -423,7 +438,7 @@ def test_concurrent_prepare_is_refused(small: Path, tmp_path: Path, kind: str) -
     lock = os.open(tmp_path / "out", os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        with pytest.raises(PreparedError, match="another prepare is writing here"):
+        with pytest.raises(PreparedError, match="another `genrelab prepare` is writing here"):
             prepare(dataset, tmp_path / "out", SETTINGS, jobs=1)
     finally:
         os.close(lock)
@@ -434,7 +449,7 @@ def test_concurrent_prepare_is_refused(small: Path, tmp_path: Path, kind: str) -
 def test_output_folder_below_a_file_is_refused(small: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "sub"):
-        with pytest.raises(SettingsError, match="cannot be made a folder"):
+        with pytest.raises(SettingsError, match="this folder cannot be created"):
             prepare(_load(small), out, SETTINGS, jobs=1)
 
 
@@ -464,9 +479,9 @@ def test_missing_or_damaged_fingerprints_are_added(small: Path, tmp_path: Path, 
         (out / "dataset.json").write_text(json.dumps(about))
         (out / "audit.json").unlink()
         assert open_prepared(str(out)).fingerprints() is None
-    said: list[str] = []
-    prepare(_load(small), out, SETTINGS, jobs=1, notify=said.append)
-    assert any("9 of 9 tracks have not changed" in s for s in said)
+    messages: list[str] = []
+    prepare(_load(small), out, SETTINGS, jobs=1, notify=messages.append)
+    assert any("9 of 9 tracks" in s for s in messages)
     assert _bytes(out) == fresh
 
 
@@ -475,4 +490,4 @@ def test_dataset_json_describes_the_record_payload(music: Path, tmp_path: Path) 
     about = json.loads((tmp_path / "out" / "dataset.json").read_text())
     samples = about["settings"]["views"]["samples"]
     assert (samples["dtype"], samples["shape"], samples["sr"]) == ("<f4", [500], 44_100)
-    assert Folder(tmp_path / "out").size("samples") > 27 * 2000
+    assert sum(file.stat().st_size for file in (tmp_path / "out" / "samples").iterdir()) > 27 * 2000

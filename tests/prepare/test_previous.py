@@ -70,8 +70,8 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 
 def _again(dataset: Dataset, out: Path) -> tuple[Prepared, list[str]]:
-    said: list[str] = []
-    return prepare(dataset, out, SETTINGS, jobs=1, notify=said.append), said
+    messages: list[str] = []
+    return prepare(dataset, out, SETTINGS, jobs=1, notify=messages.append), messages
 
 
 def _flip(path: Path) -> None:
@@ -110,8 +110,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_preparation_is_repaired(made: tuple[Path, Path], out: Path, damage: str) -> None:
     DAMAGE[damage](out)
-    _, said = _again(_load(made[0]), out)
-    assert not any("up to date" in s for s in said)
+    _, messages = _again(_load(made[0]), out)
+    assert not any("up to date" in s for s in messages)
     assert _bytes(out) == _bytes(made[1])
 
 
@@ -121,9 +121,9 @@ def test_damaged_shard_is_rebuilt_when_a_track_is_added(made: tuple[Path, Path],
     root = tmp_path / "music"
     shutil.copytree(made[0], root)
     write_tone(root / "beat" / "1b.wav", hz=999)
-    prepared, said = _again(_load(root), out)
-    assert any(s.startswith("6 of 8 tracks have not changed") for s in said)
-    assert any(_shard(made[1]).name in s and "not as written" in s for s in said)
+    prepared, messages = _again(_load(root), out)
+    assert any("6 of 8 tracks" in s for s in messages)
+    assert any(_shard(made[1]).name in s and "changed or damaged" in s for s in messages)
     prepare(_load(root), tmp_path / "fresh", SETTINGS, jobs=1)
     assert _bytes(out) == _bytes(tmp_path / "fresh")
     assert prepared.about["records"]["samples"] == prepared.about["counts"]["ok"] == 7
@@ -169,8 +169,8 @@ def test_preparation_of_another_root_is_not_replaced(made: tuple[Path, Path], ou
 
 def test_moved_root_is_recognised(made: tuple[Path, Path], out: Path, tmp_path: Path) -> None:
     shutil.copytree(made[0], tmp_path / "moved")
-    prepared, said = _again(_load(tmp_path / "moved"), out)
-    assert any("only the table of tracks" in s for s in said)
+    prepared, messages = _again(_load(tmp_path / "moved"), out)
+    assert any("only the tables" in s for s in messages)
     assert prepared.about["root"] == str(tmp_path / "moved")
     assert {n for n, b in _bytes(out).items() if b != _bytes(made[1])[n]} == {"dataset.json"}
 
@@ -183,8 +183,8 @@ def _unlabelled(root: Path) -> Dataset:
 def test_unlabelled_file_does_not_count_as_a_change(root: Path, tmp_path: Path) -> None:
     prepare(_unlabelled(root), tmp_path / "out", SETTINGS, jobs=1)
     before = _bytes(tmp_path / "out")
-    _, said = _again(_unlabelled(root), tmp_path / "out")
-    assert any("up to date" in s for s in said)
+    _, messages = _again(_unlabelled(root), tmp_path / "out")
+    assert any("up to date" in s for s in messages)
     assert _bytes(tmp_path / "out") == before
 
 
@@ -206,8 +206,8 @@ def test_relabelling_keeps_the_recorded_package_versions(root: Path, out: Path) 
     prepared, _ = _again(other, out)
     assert prepared.tracks["genre"][0] == "beat"
     assert prepared.about["versions"]["numpy"] == "1.0"
-    _, said = _again(other, out)
-    assert any("up to date" in s for s in said)
+    _, messages = _again(other, out)
+    assert any("up to date" in s for s in messages)
 
 
 def test_kill_between_the_tables_needs_no_new_decoding(
@@ -220,8 +220,8 @@ def test_kill_between_the_tables_needs_no_new_decoding(
         _again(other, out)
     with pytest.raises(PreparedError, match=r"does not fit dataset\.json: run the same `prepare` again"):
         open_prepared(str(out))
-    _, said = _again(other, out)
-    assert any("only the table of tracks" in s for s in said)
+    _, messages = _again(other, out)
+    assert any("only the tables" in s for s in messages)
     assert open_prepared(str(out)).genres == ("ambient", "beat", "new")
 
 
@@ -267,7 +267,7 @@ def test_flipped_bit_of_a_table_is_found(out: Path, name: str, at: float) -> Non
     content[int(len(content) * at)] ^= 1
     (out / name).write_bytes(content)
     prepared = open_prepared(out)
-    with pytest.raises(PreparedError, match=rf"{name} is not as it was written: run the same `prepare` again"):
+    with pytest.raises(PreparedError, match=rf"{name} was changed or damaged: run the same `prepare` again"):
         prepared.features() if name == "features.parquet" else prepared.fingerprints()
 
 
@@ -305,7 +305,7 @@ def test_clips_chosen_by_a_previous_version_are_not_mixed_in(
     about["fingerprint"] = assemble.inputs_sha256(old.tracks["track_id"], about["settings"], outcomes_of(old))
     (out / "dataset.json").write_text(json.dumps(about))
     if refused:
-        with pytest.raises(PreparedError, match=r"by an earlier version, which chose other clips of tracks of 0\.25 s"):
+        with pytest.raises(PreparedError, match=r"by an earlier version, which cut tracks of 0\.25 s"):
             prepare(_load(root), out, settings, jobs=1)
     else:
         prepare(_load(root), out, settings, jobs=1)

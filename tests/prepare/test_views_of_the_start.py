@@ -1,4 +1,4 @@
-"""Views of the beginning look there and nowhere else, however long the track is and however much else is heard."""
+"""Views of the first clip use only that, whatever the length of the track and the number of windows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from genrelab.core.config import (
     TrainSettings,
     View,
 )
-from genrelab.export.parity_check import _load_input
+from genrelab.export.parity_check import _load_inputs
 from genrelab.predict.classifier import load_bundle
 from genrelab.prepare import make_piece
 from genrelab.prepare.work_unit import Item
 from genrelab.records import tfrecord
-from genrelab.studies.occlusion import OcclusionJob, Question, first_stretch
+from genrelab.studies.occlusion import first_stretch
 from genrelab.studies.reclassify import load_inputs
 from genrelab.studies.robustness import study
 from tests.support.bundles import GENRES, SR, bundle_for, noise
@@ -68,7 +68,7 @@ def test_robustness_study_uses_only_the_beginning(tmp_path: Path) -> None:
     models = {n: bundle_for(tmp_path / "run" / n / "bundle", v, CLIPS) for n, v in (("mel", MEL), ("raw", RAW))}
     right = {n: [m.predict(y, sr).genre == genre for genre, y, sr in sounds.values()] for n, m in models.items()}
     run = write_finished_run(tmp_path / "run", models, sounds)
-    for model in study(None, run, TrainSettings(), jobs=1, notify=lambda _: None, bar=no_bar)["models"]:
+    for model in study(run, TrainSettings(), jobs=1, notify=lambda _: None, bar=no_bar)["models"]:
         rows = {c["name"]: c for c in model["conditions"]}
         assert rows["clean"]["refused"] == 0
         assert rows["clean"]["accuracy"] == pytest.approx(np.mean(right[model["model"]]))
@@ -82,8 +82,9 @@ def test_occlusion_and_parity_use_only_the_beginning(tmp_path: Path) -> None:
         {"a.wav": ("Folk", y, SR)},
     )
     who = load_inputs(run)
-    clip = first_stretch(OcclusionJob(who.models, who.tracks[0], (Question(0, 0, 1),)))
+    clip = first_stretch(who.tracks[0], who.models[0].view, who.models[0].clips)
     assert clip.start_s == 0
     np.testing.assert_array_equal(clip.y, y[:900])
-    heard = _load_input(load_bundle(tmp_path / "run" / "raw" / "bundle"), tmp_path / "root" / "a.wav")
-    np.testing.assert_array_equal(heard.windows, y[None, :900])
+    bundle, song = load_bundle(tmp_path / "run" / "raw" / "bundle"), tmp_path / "root" / "a.wav"
+    inputs = _load_inputs(bundle, [song], lambda _: None)[0][song]
+    np.testing.assert_array_equal(inputs.windows, y[None, :900])

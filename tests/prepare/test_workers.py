@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from pathlib import Path
 clips = genrelab.audio.clips.read_clips
 def crash(path, *args, **kwargs):
     if str(path).endswith((os.path.join("ambient", "0.wav"), os.path.join("choir", "5.wav"))):
-        os._exit(11)  # as a decoder does that meets a hostile file
+        os._exit(11)  # as a decoder does on a hostile file
     return clips(path, *args, **kwargs)
 genrelab.audio.clips.read_clips = crash
 """
@@ -50,8 +51,8 @@ def test_file_that_crashes_the_decoder_is_counted_as_failed(music: Path, tmp_pat
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     command = [sys.executable, str(script), str(music), str(tmp_path / "out")]
     run = partial(subprocess.run, check=True, timeout=HANG_S, env=environment, stdout=subprocess.PIPE, text=True)
-    said = run(command).stdout
-    assert "28 tracks to prepare" in said
+    messages = run(command).stdout
+    assert "28 tracks to decode" in messages
     prepared = open_prepared(str(tmp_path / "out"))
     broken = [prepared.tracks["track_id"][i] for i, s in enumerate(prepared.tracks["status"]) if s == "failed"]
     assert broken == ["ambient/0.wav", "beat/broken.mp3", "choir/5.wav"]
@@ -61,33 +62,44 @@ def test_file_that_crashes_the_decoder_is_counted_as_failed(music: Path, tmp_pat
     assert "up to date" in again
 
 
-def _orders(work: Path, n: int) -> list[Piece]:
+def _pieces(work: Path, n: int) -> list[Piece]:
     return [Piece(i, str(work), (Item(i, f"{i}.wav"),), PrepareSettings(views=(SamplesView(),))) for i in range(n)]
 
 
-def test_after_a_crash_only_pieces_in_progress_are_retried_alone(
+def _fake_pool(pool: Callable[[list[Piece]], dict[int, float | None]]) -> Callable[..., Iterator[object]]:
+    def results(function: object, pieces: list[Piece], *, jobs: int) -> Iterator[tuple[int, float | None]]:
+        yield from pool(pieces).items()
+
+    return results
+
+
+def test_piece_that_crashes_a_worker_is_made_again_without_the_track(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orders, calls = _orders(tmp_path, 8), list[list[int]]()
-    orders[7].marker.write_text("7")  # left by a kill
+    calls, made = list[list[tuple[int, list[int]]]](), list[int]()
 
-    def pool(given: list[Piece], jobs: int, done: object) -> list[Piece]:
-        calls.append([p.number for p in given])
-        lost = given[2:] if len(given) == 8 else [p for p in given if p.number == 3 and not p.crashed]
-        for piece in lost:
-            if piece.number in (2, 3):
-                piece.marker.write_text(str(piece.number))
-        return lost
+    def pool(pieces: list[Piece]) -> dict[int, float | None]:
+        calls.append([(p.number, sorted(p.crashed)) for p in pieces])
+        for piece in pieces:
+            piece.marker.write_text(str(piece.number))
+        return {i: None if p.number in (2, 3) and not p.crashed else 1.0 for i, p in enumerate(pieces)}
 
-    monkeypatch.setattr(workers, "_make_in_pool", pool)
-    workers.make_pieces(orders, jobs=2, done=lambda *_: None)
-    assert calls == [[0, 1, 2, 3, 4, 5, 6, 7], [2], [3], [3], [4, 5, 6, 7]]
+    monkeypatch.setattr(workers, "map_in_processes", _fake_pool(pool))
+    workers.make_pieces(_pieces(tmp_path, 5), jobs=2, done=lambda piece, _: made.append(piece.number))
+    assert calls == [[(n, []) for n in range(5)], [(2, [2]), (3, [3])]]
+    assert sorted(made) == [0, 1, 2, 3, 4]
 
 
-def test_workers_that_cannot_start_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_make_in_pool", lambda given, *_: given)
-    with pytest.raises(PreparedError, match="memory"):
-        workers.make_pieces(_orders(tmp_path, 3), jobs=2, done=lambda *_: None)
+def test_worker_that_dies_before_any_track_or_twice_on_one_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "map_in_processes", _fake_pool(lambda pieces: dict.fromkeys(range(len(pieces)))))
+    with pytest.raises(PreparedError, match="before it read a track: there may be too little memory"):
+        workers.make_pieces(_pieces(tmp_path, 3), jobs=2, done=lambda *_: None)
+    pieces = _pieces(tmp_path, 1)
+    pieces[0].marker.write_text("0")
+    with pytest.raises(PreparedError, match=r"^0\.wav: a worker died on it twice: is there enough memory"):
+        workers.make_pieces(pieces, jobs=2, done=lambda *_: None)
 
 
 def _make_piece_in_seven_seconds(piece: Piece) -> float:
@@ -97,16 +109,16 @@ def _make_piece_in_seven_seconds(piece: Piece) -> float:
 
 def test_progress_callback_can_stop_all_pieces(music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers.make_piece, "make_piece", _make_piece_in_seven_seconds)
-    told: list[tuple[int, float]] = []
+    reported: list[tuple[int, float]] = []
 
     def done(piece: Piece, seconds: float) -> None:
-        told.append((piece.number, seconds))
+        reported.append((piece.number, seconds))
         raise PreparedError("enough")
 
     settings = PrepareSettings(views=(SamplesView(),))
-    orders = [Piece(i, str(tmp_path), (Item(i, str(music / "beat" / "0.wav")),), settings) for i in range(30)]
+    pieces = [Piece(i, str(tmp_path), (Item(i, str(music / "beat" / "0.wav")),), settings) for i in range(30)]
     with pytest.raises(PreparedError, match="enough"):
-        workers.make_pieces(orders, jobs=1, done=done)
-    ((number, seconds),) = told
+        workers.make_pieces(pieces, jobs=1, done=done)
+    ((number, seconds),) = reported
     assert number in (0, 1) and seconds == 7.0, "one piece waits behind the one in work: either may be reported first"
-    assert orders[0].folder.exists() and not orders[-1].folder.exists()
+    assert pieces[0].folder.exists() and not pieces[-1].folder.exists()

@@ -20,8 +20,8 @@ def test_scores_keep_artists_whole() -> None:
 
 
 def test_gain_from_choosing_among_equal_trials_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thirty trials that are worth the same: what the best one gains is the choosing alone (of 150 searches 2.7 % are
-    taken for better than the defaults; by the interval of the difference alone 25 % would be)."""
+    """Thirty equally good trials: the best one gains by choosing alone. Of 150 searches 2.7 % count as better than the
+    defaults; by the interval of the difference alone it would be 25 %."""
     monkeypatch.setattr("genrelab.tune.gain.DRAWS", 200)
     left, taken, by_interval = [], 0, 0
     for seed in range(40):
@@ -59,12 +59,12 @@ def test_gain_on_only_two_artists_is_not_beyond_noise() -> None:
 def test_sentences_describe_the_result() -> None:
     share = {"value": 0.5, "low": 0.4, "high": 0.6}
     about = {"score": "accuracy over 5 folds", "default": share, "best": {"number": 3, **share, "value": 0.55}}
-    told = {"difference": 0.05, "low": -0.01, "high": 0.11, "optimism": 0.02, "optimism_of_difference": 0.03}
+    gain = {"difference": 0.05, "low": -0.01, "high": 0.11, "optimism": 0.02, "optimism_of_difference": 0.03}
     counts = {"complete": 8, "pruned": 2, "failed": 0}
-    lines = sentences("svm", about, {**told, "beyond_noise": False}, counts)
+    lines = sentences("svm", about, {**gain, "beyond_noise": False}, counts)
     assert "10 trials (8 complete, 2 pruned)" in lines[0]
-    assert "55.0 %" in lines[1] and "5.0 points more [-1.0, 11.0]" in lines[1]
-    assert "by about 2.0 points" in lines[2] and "expect about 53.0 %" in lines[2]
-    assert lines[3] == "svm: the best trial does not beat the defaults beyond noise"
-    assert "beats the defaults" in sentences("svm", about, {**told, "beyond_noise": True}, counts)[3]
-    assert "nothing that was tried is better" in sentences("svm", about, None, {"complete": 1})[1]
+    assert "55.0 %" in lines[1] and "a difference of 5.0 points [-1.0, 11.0]" in lines[1]
+    assert "is about 2.0 points too high by chance" in lines[2] and "expect an accuracy of about 53.0 %" in lines[2]
+    assert lines[3] == "svm: the best trial is not significantly better than the defaults"
+    assert "is significantly better" in sentences("svm", about, {**gain, "beyond_noise": True}, counts)[3]
+    assert "no trial is better" in sentences("svm", about, None, {"complete": 1})[1]

@@ -23,7 +23,7 @@ def found(**changes: Any) -> dict[str, Any]:
     ]
     space = {name: p.to_json() for name, p in SPACES["svm"].items()}
     return {
-        "model": "svm", "score": "accuracy over 5 artist-grouped folds of the training part", "space": space,
+        "model": "svm", "score": "accuracy over 5 artist-grouped folds of the training set", "space": space,
         "trials": trials, "best": {"number": 3, "value": 0.6}, "default": {"value": 0.5}, **changes,
     }  # fmt: skip
 
@@ -50,8 +50,8 @@ def test_there_is_a_plot_for_each_hyper_parameter(monkeypatch: pytest.MonkeyPatc
     assert {"0.01", "1", "100"} <= set(seen["ticks"]["C"])
     assert [t for t in seen["ticks"]["degree"] if "." in t] == []
     assert seen["ticks"]["pca"] == ["none", "0.8", "0.9", "0.95", "0.99"]
-    assert seen["C"].get_legend_handles_labels()[1] == ["given up early, on fewer folds", "trial", "defaults", "best"]
-    assert seen["degree"].get_legend_handles_labels()[1] == ["given up early, on fewer folds"]
+    assert seen["C"].get_legend_handles_labels()[1] == ["stopped early, on fewer folds", "trial", "defaults", "best"]
+    assert seen["degree"].get_legend_handles_labels()[1] == ["stopped early, on fewer folds"]
     (best,) = [c for c in seen["C"].collections if c.get_label() == "best"]
     np.testing.assert_allclose(best.get_offsets(), [[0.05, 0.6]])
 

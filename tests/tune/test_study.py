@@ -18,23 +18,23 @@ START: Params = {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "pca": None}
 
 
 def right_of(params: Params) -> list[Any]:
-    """Two folds of 50 tracks; the nearer C is to 10 the more are right."""
+    """Two folds of 50 tracks; the nearer C is to 10, the more tracks are right."""
     share = 1 / (1 + abs(np.log10(params["C"]) - 1))
     return [np.arange(50) < 50 * share] * 2
 
 
 def play(study: Study, n: int, *, cut: int | None = None) -> None:
-    """Trials until there are n; the one of number `cut` is left as a kill leaves it."""
+    """Run trials until there are n; stop at number `cut`, as a kill does."""
     while len(study.trials) < n:
         if not study.trials:
-            study.tell(None, START, "complete", 1.0, right_of(START))
+            study.add(START, "complete", 1.0, right_of(START))
             continue
-        trial, params = study.ask()
+        params = study.suggest()
         if len(study.trials) == cut:
             return
         state = "pruned" if params["kernel"] == "sigmoid" else "failed" if params["pca"] == 0.99 else "complete"
         folds = {"pruned": right_of(params)[:1], "failed": []}.get(state, right_of(params))
-        study.tell(trial, params, state, 0.5, folds, "no reason" if state == "failed" else "")
+        study.add(params, state, 0.5, folds, "no reason" if state == "failed" else "")
 
 
 def same(a: list[Trial], b: list[Trial]) -> bool:
@@ -72,7 +72,7 @@ def test_search_concentrates_near_the_optimum(tmp_path: Path) -> None:
 def test_rejected_trial_stays_rejected(tmp_path: Path) -> None:
     with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
         play(study, 3)
-        study.refuse(1, "its graph is off")
+        study.reject(1, "its graph is off")
     with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0) as study:
         assert (study.trials[1].state, study.trials[1].reason) == ("failed", "its graph is off")
         assert study.trials[0].state == "complete"
@@ -81,7 +81,7 @@ def test_rejected_trial_stays_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({**ASKED, "data": "x"}, "holds a search of other data: remove that folder"),
+        ({**ASKED, "data": "x"}, "contains a search with other data: remove that folder"),
         ({**ASKED, "settings": {"seed": 2, "split": "auto"}}, r"other settings \(seed\)"),
         ({"data": "x", "settings": {"seed": 1}}, r"other data, settings \(split\)"),
     ],
@@ -96,7 +96,7 @@ def test_another_search_is_refused_by_name(asked: dict[str, Any], words: str, tm
 def test_concurrent_study_is_refused(tmp_path: Path) -> None:
     with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0):
         again = open_study(tmp_path, asked=ASKED, space=SPACE, seed=0)
-        with pytest.raises(PreparedError, match="another tune is at work here"), again:
+        with pytest.raises(PreparedError, match="another `genrelab tune` is running here"), again:
             pass
 
 
@@ -108,14 +108,15 @@ def test_folder_that_cannot_be_locked_is_reported(tmp_path: Path, monkeypatch: p
     news: list[str] = []
     with open_study(tmp_path, asked=ASKED, space=SPACE, seed=0, notify=news.append) as study:
         play(study, 1)
-    assert news == [f"{tmp_path} cannot be locked (No locks available): let no other tune write to it meanwhile"]
+    (message,) = news
+    assert message.startswith(f"{tmp_path} cannot be locked (No locks available): do not run another `genrelab tune`")
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to look like a file of some kind" * 20, b""])
 def test_damaged_database_is_an_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(content)
     with (
-        pytest.raises(PreparedError, match=r"damaged|no search of genrelab's"),
+        pytest.raises(PreparedError, match=r"damaged|not a search of genrelab"),
         open_study(tmp_path, asked=ASKED, space=SPACE, seed=0),
     ):
         pass

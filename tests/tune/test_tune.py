@@ -40,7 +40,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 @pytest.fixture(autouse=True)
 def _no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than a search here; test_plots.py looks at it."""
+    """Drawing takes longer than a search here; test_plots.py tests it."""
     monkeypatch.setattr("genrelab.tune.plots.plot_parameters", lambda found: b"a picture")
 
 
@@ -49,8 +49,8 @@ def untimed(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_first_trials_are_the_defaults_and_the_articles(prepared: Prepared, tmp_path: Path) -> None:
-    said: list[str] = []
-    about = tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=12, notify=said.append)
+    messages: list[str] = []
+    about = tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=12, notify=messages.append)
     home = tmp_path / "tune" / "knn"
     assert json.loads((home / "trials.json").read_text()) == about
     assert sorted(p.name for p in home.iterdir()) == ["parameters.png", "study.db", "tracks.txt", "trials.json"]
@@ -68,7 +68,7 @@ def test_the_first_trials_are_the_defaults_and_the_articles(prepared: Prepared, 
     assert all(t["n"] == 180 for t in trials if t["state"] == "complete")
     assert all(t["n"] < 180 for t in trials if t["state"] == "pruned")
     assert about["sentences"][0].startswith("knn: 12 trials")
-    assert said[-len(about["sentences"]) :] == about["sentences"]
+    assert messages[-len(about["sentences"]) :] == about["sentences"]
 
 
 def test_clearly_worse_trials_are_pruned(prepared: Prepared, tmp_path: Path) -> None:
@@ -76,11 +76,11 @@ def test_clearly_worse_trials_are_pruned(prepared: Prepared, tmp_path: Path) -> 
     search: Any = None
 
     class Kept(tune_search.Search):
-        def answers(self, params: Any) -> Any:
+        def score_folds(self, params: Any) -> Any:
             nonlocal search
             search = self
-            for right in super().answers(params):
-                yield right & (params["var_smoothing"] in (1e-9, 1.29e-10))  # all others know nothing
+            for right in super().score_folds(params):
+                yield right & (params["var_smoothing"] in (1e-9, 1.29e-10))  # all others are wrong
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genrelab.tune.tune.Search", Kept)
@@ -91,7 +91,7 @@ def test_clearly_worse_trials_are_pruned(prepared: Prepared, tmp_path: Path) -> 
 
 
 def test_only_the_training_part_is_read(prepared: Prepared, tmp_path: Path) -> None:
-    """Features of all other tracks become holes, and their genres and artists others': nothing changes."""
+    """The search stays the same when features, genres and artists of all other tracks are replaced."""
     other = tmp_path / "prepared"
     source = Path(str(prepared.folder))
     for file in source.rglob("*"):
@@ -102,8 +102,8 @@ def test_only_the_training_part_is_read(prepared: Prepared, tmp_path: Path) -> N
     kept = [part == "training" for part in t["official_split"].to_pylist()]
     assert 0 < sum(kept) < len(kept)
     for name in ("genre", "artist"):
-        told = t[name].to_pylist()
-        turned = [a if keep else told[i - 7] for i, (a, keep) in enumerate(zip(told, kept, strict=True))]
+        values = t[name].to_pylist()
+        turned = [a if keep else values[i - 7] for i, (a, keep) in enumerate(zip(values, kept, strict=True))]
         t = t.set_column(t.column_names.index(name), name, pa.array(turned, pa.string()))
     write_parquet(Folder(other), "tracks.parquet", t)
     x = read_parquet(Folder(other), "features.parquet")
@@ -126,13 +126,13 @@ def test_the_same_seed_gives_the_same_trials_however_often_it_stops(prepared: Pr
         parts = tune(prepared, Folder(tmp_path / "b"), "gaussian_nb", SETTINGS, trials=trials)
         assert len(parts["trials"]) == trials
     assert untimed(parts) == untimed(whole)
-    said: list[str] = []
-    assert tune(prepared, Folder(tmp_path / "b"), "gaussian_nb", SETTINGS, trials=6, notify=said.append) == parts
-    assert said[0] == "gaussian_nb: goes on after 6 trials"
+    messages: list[str] = []
+    assert tune(prepared, Folder(tmp_path / "b"), "gaussian_nb", SETTINGS, trials=6, notify=messages.append) == parts
+    assert messages[0] == "gaussian_nb: resuming after 6 trials"
 
 
 KILLED = """
-# Killed when the trial after the one with this number is about to say its n-th sentence to the database.
+# Killed when the trial after the one with this number is about to execute its n-th statement.
 import os, signal, sqlite3, sys
 from genrelab.core.config import TrainSettings
 from genrelab.records.prepared import open_prepared
@@ -163,7 +163,7 @@ tune(open_prepared(sys.argv[1]), Folder(sys.argv[2]), "svm", settings, trials=9,
 
 @pytest.mark.slow
 def test_search_resumes_after_kill_9(prepared: Prepared, tmp_path: Path) -> None:
-    for number, statement in enumerate((1, 20, 60, 70), 2):  # of about 75 a trial; the last ones end it
+    for number, statement in enumerate((1, 8, 20, 25), 2):  # of about 27 a trial; the last ones end it
         words = [str(prepared.folder), str(tmp_path / "killed"), str(number), str(statement)]
         killed = subprocess.run([sys.executable, "-c", KILLED, *words], timeout=HANG_S)
         assert killed.returncode == -signal.SIGKILL
@@ -176,8 +176,8 @@ def test_search_resumes_after_kill_9(prepared: Prepared, tmp_path: Path) -> None
 def test_search_stops_when_its_time_budget_is_spent(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = count()  # a trial looks at the clock when it begins and when it ends
-    monkeypatch.setattr("genrelab.tune.trial.time", SimpleNamespace(perf_counter=lambda: 0.5 * next(ticks)))
+    ticks = count()  # a trial reads the clock when it starts and when it ends
+    monkeypatch.setattr("genrelab.tune.tune.time", SimpleNamespace(perf_counter=lambda: 0.5 * next(ticks)))
     about = tune(prepared, Folder(tmp_path), "gaussian_nb", SETTINGS, seconds=1.4)
     assert [t["seconds"] for t in about["trials"]] == [0.5, 0.5, 0.5]
     assert tune(prepared, Folder(tmp_path), "gaussian_nb", SETTINGS, seconds=1.5) == about
@@ -186,41 +186,41 @@ def test_search_stops_when_its_time_budget_is_spent(
 
 def test_invalid_searches_are_refused(prepared: Prepared, tmp_path: Path) -> None:
     run = Folder(tmp_path)
-    for model, words in (("majority", "has no hyper-parameters: choose one of log"), ("x\n", "x.n is not known")):
+    for model, words in (("majority", "has no hyper-parameters: choose one of log"), ("x\n", "x.n is unknown")):
         with pytest.raises(SettingsError, match=words):
             tune(prepared, run, model, SETTINGS)
-    with pytest.raises(SettingsError, match="a database on this machine's disk: choose a local --out"):
+    with pytest.raises(SettingsError, match="needs a folder on this machine: choose a local --out"):
         tune(prepared, Folder("memory://run"), "knn", SETTINGS)
     for budget in ({"trials": 0}, {"seconds": 0.0}, {"seconds": float("nan")}):
         with pytest.raises(SettingsError, match="must be above 0"):
             tune(prepared, run, "knn", SETTINGS, **budget)  # type: ignore[arg-type]
     tune(prepared, run, "knn", SETTINGS, trials=1)
     for changed, words in (
-        (replace(SETTINGS, seed=4), r"a search of other folds, settings \(seed\): remove that folder"),
+        (replace(SETTINGS, seed=4), r"a search with other folds, settings \(seed\): remove that folder"),
         (replace(SETTINGS, pca=7.0), r"settings \(pca\), space \(pca\)"),
         (replace(SETTINGS, class_weight="balanced"), r"other settings \(class_weight\)"),
     ):
         with pytest.raises(PreparedError, match=words):
             tune(prepared, run, "knn", changed, trials=1)
     changed_data = replace(prepared, about={**prepared.about, "fingerprint": "another"})
-    with pytest.raises(PreparedError, match="a search of other data"):
+    with pytest.raises(PreparedError, match="a search with other data"):
         tune(changed_data, run, "knn", SETTINGS, trials=1)
 
 
 def test_model_that_fails_with_its_defaults_is_an_error(prepared: Prepared, tmp_path: Path) -> None:
     class Failing(tune_search.Search):
-        def answers(self, params: Any) -> Any:
+        def score_folds(self, params: Any) -> Any:
             if params["k"] != 21:
                 raise ModelError("knn: no such luck")
-            yield from super().answers(params)
+            yield from super().score_folds(params)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genrelab.tune.tune.Search", Failing)
         with pytest.raises(ModelError, match="knn cannot be fitted with its defaults: knn: no such luck"):
             tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=2)
-        patch.setattr("genrelab.tune.tune.Search.answers", tune_search.Search.answers)
+        patch.setattr("genrelab.tune.tune.Search.score_folds", tune_search.Search.score_folds)
         tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=1)
-        patch.setattr("genrelab.tune.tune.Search.answers", lambda *_: _fail())
+        patch.setattr("genrelab.tune.tune.Search.score_folds", lambda *_: _fail())
         about = tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=3)
     assert [(t["state"], t["value"], t["reason"]) for t in about["trials"][1:]] == [
         ("failed", None, "not with these")
@@ -238,23 +238,27 @@ def test_best_trial_that_cannot_be_exported_is_left_out(prepared: Prepared, tmp_
     assert best > 0
     with pytest.MonkeyPatch.context() as patch:
         first = before["best"]["params"]
-        patch.setattr(tune_search.Search, "unfit", lambda _, params: "its graph is off" if params == first else None)
+        patch.setattr(
+            tune_search.Search, "export_problem", lambda _, params: "its graph is off" if params == first else None
+        )
         after = tune(prepared, Folder(tmp_path), "knn", SETTINGS, trials=10)
     assert after["best"]["number"] != best
     assert (after["trials"][best]["state"], after["trials"][best]["reason"]) == ("failed", "its graph is off")
 
 
 def test_tracks_without_artists_are_folded_in_their_order(tmp_path: Path) -> None:
-    """Neighbours are of one artist, though nobody says so: folds that tore them apart would tell artists apart."""
+    """Neighbours are by one unnamed artist: folds that part them would measure how well artists are known."""
     unknown, _ = collection(tmp_path / "a", n=240, per_artist=6, genre=0.3, artist=2.0, artists=False)
-    said: list[str] = []
-    about = tune(unknown, Folder(tmp_path), "knn", TrainSettings(split="random"), trials=1, notify=said.append)
+    messages: list[str] = []
+    about = tune(unknown, Folder(tmp_path), "knn", TrainSettings(split="random"), trials=1, notify=messages.append)
     assert about["grouped_by"] == "tracks" and "accuracy over 5 folds of" in about["score"]
-    assert "of most training tracks the artist is unknown" in said[0] and about["sentences"][-1] == said[0].strip()
+    assert (
+        "the artist of most training tracks is unknown" in messages[0] and about["sentences"][-1] == messages[0].strip()
+    )
     assert about["default"]["value"] < 0.55  # shuffled folds: above 0.7
 
 
-# === What a training takes over ===
+# === What a training uses ===
 
 
 @pytest.fixture(scope="module")
@@ -277,13 +281,15 @@ def _let_win(run: Path, model: str, number: int) -> dict[str, Any]:
 def test_training_uses_the_tuned_settings_and_reports_it(prepared: Prepared, searched: Path, tmp_path: Path) -> None:
     wanted = _let_win(searched, "svm", 1)
     _let_win(searched, "gaussian_nb", 0)
-    said: list[str] = []
+    messages: list[str] = []
     task = make_task(prepared, SETTINGS)
-    params = params_of(str(searched), task=task, wanted=("majority", "svm", "knn", "gaussian_nb"), notify=said.append)
+    params = params_of(
+        str(searched), task=task, wanted=("majority", "svm", "knn", "gaussian_nb"), notify=messages.append
+    )
     assert params == {"svm": wanted} == params_of(str(searched / "tune" / "svm"))
-    assert [s.split(":")[0] for s in said] == ["gaussian_nb", "svm", "no search, so defaults"]
-    assert said[1].endswith("; no more than chance)")
-    assert "its defaults were the best of 3 trials" in said[0] and said[2].endswith(": knn")
+    assert [s.split(":")[0] for s in messages] == ["  gaussian_nb", "  svm", "  defaults, because they were not tuned"]
+    assert messages[1].endswith(", not significantly better)")
+    assert "defaults, the best of 3 trials" in messages[0] and messages[2].endswith(": knn")
     settings = replace(SETTINGS, models=("svm", "gaussian_nb"), params=params)
     run = tmp_path / "run"
     train(prepared, Folder(run), settings)
@@ -308,14 +314,14 @@ def test_search_of_other_data_has_an_error_of_its_own(prepared: Prepared, search
     held = file.read_text()
     try:
         file.write_text(held + "".join(f"{t}\n" for t in tracks))
-        with pytest.raises(SettingsError, match=r"2 of its \d+ tracks are not here, so these are other data: tune on"):
+        with pytest.raises(SettingsError, match=r"the prepared folder lacks 2 of its \d+ tracks: tune again"):
             params_of(str(searched), task=task)
     finally:
         file.write_text(held)
 
 
 def test_missing_or_damaged_search_is_refused(searched: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="holds no search: give a RUN in which"):
+    with pytest.raises(SettingsError, match="contains no search: give the --out of"):
         params_of(str(tmp_path))
     home = tmp_path / "tune" / "svm"
     home.mkdir(parents=True)

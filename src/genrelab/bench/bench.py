@@ -1,7 +1,7 @@
-"""Measure what genrelab costs on this machine: each stage, the slowest one, and predictions for whole data sets.
+"""Measures the speed of this machine: each stage, the slowest one, and estimates for whole datasets.
 
-Stages are measured one by one, in CPU time of one core. The time of a preparation is not their sum: it is rehearsed
-(`rehearsal.py`), with its workers, on as many tracks as the time allows.
+Stages are measured one by one, in CPU time of one core. The time of a preparation is not their sum: it is estimated
+from preparations of two samples (`rehearsal.py`), as large as the time allows.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ from genrelab.bench import training as bench_training
 from genrelab.bench.datasets import DatasetForecast, forecast_datasets, prepare_s
 from genrelab.bench.rehearsal import Forecast, Rehearsal
 from genrelab.bench.stages import DECODE, OUTSIDE_PREPARE, READ, WRITE, TrackCost, measure_tracks
-from genrelab.bench.training import TrainingCost
-from genrelab.core.config import PrepareSettings, TrainSettings
+from genrelab.bench.training import EPOCH_RANGE, TrainingCost
+from genrelab.core.config import PrepareSettings
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.processes import available_cores
 from genrelab.core.progress import Notify, ignore
+from genrelab.core.text import pluralize
 from genrelab.datasets.base import Dataset
 from genrelab.doctor.machine import MIN_MEMORY, free_memory
 from genrelab.prepare.work_unit import PIECE_TRACKS
 
 SYNTHESISED_TRACKS, MEASURED_TRACKS = 4, 6
 MAX_ROUNDS = 5
-"""Largest ratio between the sizes of the larger and the smaller rehearsal."""
+"""Maximum ratio between the sizes of the larger and the smaller sample."""
 
 TRAINING_SHARE = 0.55
-"""Share of the total time kept for the networks: on a busy machine half of that goes to starting TensorFlow."""
+"""Share of the total time for the networks; on a busy machine half of it is spent on starting TensorFlow."""
 
 SLOW_TRACK_S = 1.0
-"""Below this cost of a track, whole pieces are made even if the time runs out before they are done."""
+"""Below this cost of a track, whole pieces are made even if that takes longer than the time allowed."""
 
 MIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Cost of a track in one stage; `share`: of the CPU time of `prepare`, None for a stage outside it."""
+    """Cost of a track in one stage; `share` of the CPU time of `prepare`, None for a stage outside it."""
 
     name: str
     ms: float
@@ -55,16 +56,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class Bench:
-    """All measurements and the predictions from them.
+    """All measurements and the estimates made from them.
 
     Attributes:
         source: kind of the dataset, or `synthesised`.
         slowest: slowest stage of `prepare`.
-        busy: share of the cores that other programs took from the rehearsals.
+        busy: share of the cores used by other programs meanwhile.
         epochs: fewest and most epochs of a training.
         free_bytes: on the disk of the current folder.
-        failed: `path: why` of each file that could not be used; these are left out of all means.
-        heard, rehearsed: number of tracks that the stages, and the larger rehearsal, were measured on.
+        failed: `path: error` of each file that could not be used; these are left out of all means.
+        measured, rehearsed: number of tracks that the stages were measured on, and of the larger sample.
     """
 
     source: str
@@ -78,7 +79,7 @@ class Bench:
     amounts: tuple[DatasetForecast, ...]
     free_bytes: int
     failed: tuple[str, ...]
-    heard: int
+    measured: int
     rehearsed: int
 
 
@@ -100,7 +101,7 @@ def bench(
         dataset: tracks to measure on; None: synthesised music in the format of FMA's clips.
         models: the networks among them are measured, too.
         jobs: worker processes of the preparation; None: the recommended number.
-        tracks: a number of tracks to predict for besides FMA's; None: that of the dataset.
+        tracks: number of tracks to estimate for, besides FMA's; None: that of the dataset.
         find_s: seconds that listing the dataset took.
         preload: modules that the command `prepare` imports: they are part of its time.
 
@@ -112,37 +113,35 @@ def bench(
         raise SettingsError(f"--seconds must be {MIN_SECONDS:g} or more, --jobs and --tracks 1 or more")
     end = time.perf_counter() + seconds
     with tempfile.TemporaryDirectory(prefix="genrelab-bench-") as folder:
-        sample = (
-            _synthesise_sample(Path(folder), SYNTHESISED_TRACKS, notify)
-            if dataset is None
-            else bench_sample.usable(dataset)
-        )
-        notify("each stage by itself")
-        costs, failed = fma_costs, _ = _measure_stages(sample, settings, seconds=0.15 * seconds)
-        if dataset is not None:
-            fma_costs, _ = _measure_stages(_synthesise_sample(Path(folder), 2, notify), settings, seconds=0.1 * seconds)
+        made = bench_sample.synthesise_clips(Path(folder), SYNTHESISED_TRACKS if dataset is None else 2)
+        sample = made if dataset is None else bench_sample.usable(dataset)
+        notify("  measuring each stage")
+        costs, failed = _measure_stages(sample, settings, seconds=0.15 * seconds)
+        fma_costs = costs if dataset is None else _measure_stages(made, settings, seconds=0.1 * seconds)[0]
         jobs = jobs or recommended_jobs()
-        notify(f"prepare, rehearsed with {jobs} workers")
+        notify(f"  preparing a sample with {pluralize(jobs, 'worker')}")
         small, large = _rehearse_twice(sample, settings, jobs, costs, end - TRAINING_SHARE * seconds, preload)
-    notify("training of the networks")
+    notify("  training the networks")
     trained = bench_training.measure_training(
         models, seconds=max(end - time.perf_counter(), TRAINING_SHARE * seconds), more_s=math.ceil(2 * seconds)
     )
-    forecast = rehearsal.forecast(
-        small, large, jobs, find_track_s=find_s / len(dataset.tracks) if dataset is not None else 0.0
-    )
+    find_track_s = find_s / len(dataset.tracks) if dataset is not None else 0.0
+    forecast = rehearsal.forecast(small, large, jobs, find_track_s=find_track_s)
     n = tracks or (len(sample.tracks) if dataset is not None else None)
-    failed += [*small.failed, *large.failed]
-    return _summarise(sample, settings, costs, fma_costs, forecast, trained, large, n, failed)
-
-
-def _synthesise_sample(folder: Path, n: int, notify: Notify) -> Dataset:
-    notify("synthesising clips as FMA has them")
-    return bench_sample.synthesise_clips(folder, n)
+    named = None if n is None else (sample.root.name or sample.name, n)
+    stages = _mean_stages(costs)
+    slowest = max((s for s in stages if s.share is not None), key=lambda s: s.ms)
+    cores_used = forecast.cpu_track_s * jobs / (forecast.track_s * min(jobs, available_cores()))
+    return Bench(
+        sample.name, tuple(v.name for v in settings.views), stages, slowest.name, max(0.0, 1 - cores_used), forecast,
+        trained, EPOCH_RANGE, forecast_datasets(named, costs, fma_costs, forecast, trained),
+        disk_usage(Path.cwd()).free, tuple(dict.fromkeys([*failed, *small.failed, *large.failed])), len(costs),
+        large.tracks,
+    )  # fmt: skip
 
 
 def recommended_jobs() -> int:
-    """One worker per core, as far as the memory allows."""
+    """One worker per core, or fewer if there is little memory."""
     memory = free_memory()
     return available_cores() if memory is None else max(1, min(available_cores(), memory // MIN_MEMORY))
 
@@ -150,21 +149,21 @@ def recommended_jobs() -> int:
 def _measure_stages(
     dataset: Dataset, settings: PrepareSettings, *, seconds: float
 ) -> tuple[list[TrackCost], list[str]]:
-    """Costs of sampled tracks, and `path: why` of those that cannot be used."""
+    """Costs of sampled tracks, and `path: error` of those that cannot be used."""
     chosen = bench_sample.sample_evenly(dataset, min(MEASURED_TRACKS, len(dataset.tracks)))
     paths = [str(dataset.root / str(t.path)) for t in chosen.tracks]
     measured = list(measure_tracks(paths, settings, seconds=seconds))
     costs = [cost for _, cost in measured if cost.error is None]
     failed = [f"{path}: {cost.error}" for path, cost in measured if cost.error is not None]
     if not costs:
-        raise DatasetError(f"none of {len(failed)} tracks can be used; {printable(failed[0])}")
+        raise DatasetError(f"none of the tracks can be used; the first error: {printable(failed[0])}")
     return costs, failed
 
 
 def _rehearse_twice(
     sample: Dataset, settings: PrepareSettings, jobs: int, costs: list[TrackCost], end: float, preload: tuple[str, ...]
 ) -> tuple[Rehearsal, Rehearsal]:
-    """Two rehearsals: in the first each worker makes two pieces or fewer, in the second as many as the time allows."""
+    """Prepare two samples: at most two pieces a worker, then as many as the time allows."""
     track_s = fmean(prepare_s(cost) for cost in costs) * max(1.0, jobs / available_cores())
     most = int((end - time.perf_counter()) / track_s / 2)
     n = 2 * PIECE_TRACKS * jobs if most >= 2 * PIECE_TRACKS or track_s < SLOW_TRACK_S else max(2, most)
@@ -175,24 +174,6 @@ def _rehearse_twice(
     return small, rehearsal.rehearse(
         bench_sample.sample_evenly(sample, rounds * n, but=first), settings, jobs, preload=preload
     )
-
-
-def _summarise(
-    sample: Dataset, settings: PrepareSettings, costs: list[TrackCost], fma_costs: list[TrackCost], forecast: Forecast,
-    trained: TrainingCost, large: Rehearsal, tracks: int | None, failed: list[str],
-) -> Bench:  # fmt: skip
-    stages = _mean_stages(costs)
-    in_prepare = [s for s in stages if s.share is not None]
-    training = TrainSettings()
-    epochs = (training.patience + 1, training.epochs)
-    named = None if tracks is None else (sample.root.name or sample.name, tracks)
-    forecasts = forecast_datasets(named, costs, fma_costs, forecast, trained, epochs)
-    cores_used = forecast.cpu_track_s * forecast.jobs / (forecast.track_s * min(forecast.jobs, available_cores()))
-    return Bench(
-        sample.name, tuple(v.name for v in settings.views), stages, max(in_prepare, key=lambda s: s.ms).name,
-        max(0.0, 1 - cores_used), forecast, trained, epochs, forecasts, disk_usage(Path.cwd()).free,
-        tuple(dict.fromkeys(failed)), len(costs), large.tracks,
-    )  # fmt: skip
 
 
 def _mean_stages(costs: list[TrackCost]) -> tuple[Stage, ...]:

@@ -22,17 +22,17 @@ from genrelab.prepare.pipeline import prepare
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Wall-clock times of one preparation.
+    """Wall-clock times of preparing a sample.
 
     Attributes:
         tracks: number of tracks.
         total_s: from the start of its process to the end.
-        done: after each piece, the tracks that were done and the seconds since workers were requested.
-        ending_s: of assembling PREPARED and searching for duplicates. Where tracks are repeated, so that all have
-            duplicates, the search would take far longer than it ever does: then it is not counted.
+        done: after each piece, the number of finished tracks and the seconds since workers were requested.
+        ending_s: of assembling PREPARED and searching for duplicates. Where the sample repeats tracks the search is
+            not counted: so many duplicates take far longer than usual.
         cpu_s: CPU time of all its processes; too low on systems that do not report it for children.
         n_bytes: size of PREPARED.
-        failed: `path: why` of each file that cannot be used.
+        failed: `path: error` of each file that cannot be used.
     """
 
     tracks: int
@@ -62,10 +62,12 @@ def rehearse(dataset: Dataset, settings: PrepareSettings, jobs: int, *, preload:
         start = time.time()
         try:
             with process_pool(1) as pool:
-                rehearsal = pool.submit(_timed_prepare, dataset, settings, jobs, folder, start, preload).result()
+                return pool.submit(_timed_prepare, dataset, settings, jobs, folder, start, preload).result()
         except BrokenProcessPool as e:
-            raise DatasetError(f"{dataset.root}: a preparation of it dies; is there enough memory?") from e
-    return rehearsal
+            raise DatasetError(
+                f"{dataset.root}: the process that prepared a sample was killed, probably for lack of memory: close "
+                "other programs"
+            ) from e
 
 
 def _timed_prepare(
@@ -93,14 +95,14 @@ def _timed_prepare(
 
 @dataclass(frozen=True)
 class Forecast:
-    """Time and size of `prepare` with `jobs` workers on this machine at its present load.
+    """Time and size of `prepare` with `jobs` workers on this machine at its current load.
 
     Attributes:
         jobs: worker processes.
         start_s: fixed time: starting the program, and the constant part of the work after the tracks.
-        begin_s: until the workers have started.
+        begin_s: time until the workers have started.
         track_s: time of a worker for one track while all of them work.
-        single_s: further time per track, in one process: finding it, its rows in the tables.
+        single_s: further time per track in one process: finding it, writing its rows.
         fixed_bytes, track_bytes: size of PREPARED without tracks, and per track.
         cpu_track_s, cpu_fixed_s: CPU seconds of all processes, per track and fixed.
     """
@@ -119,10 +121,6 @@ class Forecast:
         """Wall-clock seconds; `scale`: cost of a track relative to the sample."""
         per_track = scale * (max_tracks_per_worker(tracks, self.jobs) * self.track_s + tracks * self.single_s)
         return self.start_s + (self.begin_s if tracks else 0.0) + per_track
-
-    def cpu_s(self, tracks: int) -> float:
-        """CPU seconds of all processes together."""
-        return self.cpu_fixed_s + tracks * self.cpu_track_s
 
     def n_bytes(self, tracks: int, *, scale: float = 1.0) -> float:
         """Size of PREPARED; `scale`: bytes of a track relative to the sample."""
@@ -150,7 +148,7 @@ def forecast(small: Rehearsal, large: Rehearsal, jobs: int, *, find_track_s: flo
 def _fit_track_time(points: list[tuple[int, float]]) -> tuple[float, float]:
     """Seconds until the workers have started, and per track, by least squares.
 
-    The start is at most half of the time to the first piece: else a machine whose load changes would make tracks free.
+    The start is at most half of the time to the first piece; otherwise a changing load could make tracks cost nothing.
 
     Args:
         points: number of tracks that the busiest worker had done, and seconds.

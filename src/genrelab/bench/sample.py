@@ -1,4 +1,4 @@
-"""The tracks that `bench` measures on: spread over a dataset, or synthesised in the format of FMA's clips."""
+"""Chooses the tracks that `bench` measures: a sample of a dataset, or synthesised clips in FMA's format."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.processes import available_cores
+from genrelab.core.text import pluralize
 from genrelab.core.worker_pool import map_in_processes
 from genrelab.datasets.base import Dataset, Track
 
@@ -29,7 +30,7 @@ def synthesise_clips(folder: Path, n: int) -> Dataset:
     if failed := [
         clips[place][0] for place, done in map_in_processes(_write_clip, clips, jobs=available_cores()) if done is None
     ]:
-        raise DatasetError(f"{failed[0]} cannot be encoded as MP3: give a ROOT to measure on")
+        raise DatasetError(f"{failed[0]} cannot be encoded as MP3: run `genrelab bench ROOT` on your own files")
     tracks = tuple(Track(str(i), Path(path).name, genre) for (path, i), genre in zip(clips, _genres(n), strict=True))
     return Dataset("synthesised", folder, tracks)
 
@@ -66,10 +67,12 @@ def usable(dataset: Dataset) -> Dataset:
     """
     root = printable(str(dataset.root))
     if dataset.features is not None:
-        raise DatasetError(f"{root} holds precomputed features: there is no audio in it to measure on")
+        raise DatasetError(f"{root} is a table of features: bench needs audio files")
     there = tuple(t for t in dataset.tracks if t.genre is not None and t.problem is None and _is_there(dataset, t))
     if not there:
-        raise DatasetError(f"{root}: of {len(dataset.tracks):,} tracks none has a genre and a file to measure on")
+        raise DatasetError(
+            f"{root}: no track has both a genre and a file ({pluralize(dataset.tracks, 'track')} in all)"
+        )
     return replace(dataset, tracks=there)
 
 
@@ -81,7 +84,7 @@ def sample_evenly(dataset: Dataset, n: int, *, but: frozenset[str] = frozenset()
     """`n` tracks, spread evenly; where there are fewer they are repeated under other ids.
 
     Args:
-        but: ids that are used only where the others do not suffice: files that were read before are in the page cache.
+        but: ids that are used only where there are too few others: files read before are in the page cache.
     """
     fresh = [t for t in dataset.tracks if t.track_id not in but]
     pool = fresh if len(fresh) >= n else [*fresh, *(t for t in dataset.tracks if t.track_id in but)]

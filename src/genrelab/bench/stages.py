@@ -1,4 +1,4 @@
-"""Cost of each stage that a track passes: CPU time of one core, in a worker process as in `prepare`."""
+"""Measures the stages of preparing a track: CPU time of one core, in a worker process as in `prepare`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.content_hash import sha256_of_audio
-from genrelab.core.config import FIRST_CLIP_VIEWS, PARQUET_VIEWS, PrepareSettings, StatisticsView, View
+from genrelab.core.config import FIRST_CLIP_VIEWS, PARQUET_VIEWS, PrepareSettings
 from genrelab.core.errors import DecodeError, GenrelabError
 from genrelab.core.processes import DECODER_CRASHED
 from genrelab.core.worker_pool import map_in_processes
@@ -25,18 +25,10 @@ from genrelab.records import tfrecord
 
 DECODE, RESAMPLE, FINGERPRINT = "decode", "resample", "hash and fingerprint"
 WRITE, READ, PREDICT = "record write", "record read", "predict with the starter model"
-"""Stages besides the views, which are called by their names."""
+"""Stages besides the views, whose stages have the views' names."""
 
 OUTSIDE_PREPARE = (READ, PREDICT)
-"""Stages that do not belong to `prepare`."""
-
-
-@dataclass(frozen=True)
-class StageJob:
-    """A track to measure; sent to worker processes."""
-
-    path: str
-    settings: PrepareSettings
+"""Stages that are not part of `prepare`."""
 
 
 @dataclass(frozen=True)
@@ -59,94 +51,81 @@ class TrackCost:
 
 
 def measure_tracks(paths: list[str], settings: PrepareSettings, *, seconds: float) -> Iterator[tuple[str, TrackCost]]:
-    """Measure files one after the other until all are done or `seconds` are over; at least one is measured.
+    """Measure files one after the other until `seconds` are over; at least one is measured.
 
-    The first one is measured twice and its first result dropped: each worker builds filter banks and kernels once.
+    The first file is measured twice, and its first result dropped: a worker builds filter banks and kernels once.
     """
-    stage_jobs = [StageJob(path, settings) for path in paths[:1] + paths]
+    repeated = paths[:1] + paths
     end = time.perf_counter() + seconds
-    for place, cost in map_in_processes(measure_track, stage_jobs, jobs=1):
-        if place:
-            yield stage_jobs[place].path, cost or TrackCost(error=DECODER_CRASHED)
+    for index, cost in map_in_processes(partial(measure_track, settings), repeated, jobs=1):
+        if index:
+            yield repeated[index], cost or TrackCost(error=DECODER_CRASHED)
             if time.perf_counter() > end:
                 return
 
 
-def measure_track(job: StageJob) -> TrackCost:
+def measure_track(settings: PrepareSettings, path: str) -> TrackCost:
     """Measure every stage of one track. Runs in a worker process."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return _measure(Path(job.path), job.settings, Path(folder) / "records")
+            return _measure(Path(path), settings, Path(folder) / "records")
     except DecodeError as e:
         return TrackCost(error=e.reason)
     except (GenrelabError, OSError) as e:
         return TrackCost(error=str(e))
 
 
-class Clock:
-    """CPU seconds of this process, by stage."""
-
-    def __init__(self) -> None:
-        self.spent: dict[str, float] = {}
-
-    @contextmanager
-    def on(self, stage: str) -> Iterator[None]:
-        """Add the time of the block to this stage."""
-        start = time.process_time()
-        try:
-            yield
-        finally:
-            self.spent[stage] = self.spent.get(stage, 0.0) + time.process_time() - start
+@contextmanager
+def _timed(stage: str, spent: dict[str, float]) -> Iterator[None]:
+    """Add the CPU time of the block to the `spent` seconds of a stage."""
+    start = time.process_time()
+    try:
+        yield
+    finally:
+        spent[stage] = spent.get(stage, 0.0) + time.process_time() - start
 
 
 def _measure(path: Path, settings: PrepareSettings, scratch: Path) -> TrackCost:
-    clock, n_clips, n_bytes = Clock(), 0, Counter[str]()
-    with clock.on(FINGERPRINT):
+    spent, n_clips, n_bytes = dict[str, float](), 0, Counter[str]()
+    with _timed(FINGERPRINT, spent):
         work_unit.file_sha256(path), sha256_of_audio(path)
     clips = audio_clips.read_clips(path, settings.clips)
     while True:
-        with clock.on(DECODE):
+        with _timed(DECODE, spent):
             clip = next(clips, None)
         if clip is None:
             break
         n_clips += 1
-        for name, payload in _windows(clip, settings, clock):
+        for name, payload in _windows(clip, settings, spent):
             n_bytes[name] += len(payload)
             if name not in PARQUET_VIEWS:
-                with clock.on(WRITE), scratch.open("ab") as f:
+                with _timed(WRITE, spent), scratch.open("ab") as f:
                     f.write(tfrecord.encode(tfrecord.Record(0, clip.start_s, payload)))
-        with clock.on(FINGERPRINT):
+        with _timed(FINGERPRINT, spent):
             pack(landmarks(clip.y, clip.sr))
     if scratch.exists():
-        with clock.on(READ):
+        with _timed(READ, spent):
             deque(tfrecord.read_records(scratch), maxlen=0)
     model = _starter_model()
-    with clock.on(PREDICT):
+    with _timed(PREDICT, spent):
         model.predict(path)
-    return TrackCost(clock.spent, dict(n_bytes), n_clips, path.stat().st_size)
+    return TrackCost(spent, dict(n_bytes), n_clips, path.stat().st_size)
 
 
-def _windows(clip: audio_clips.Clip, settings: PrepareSettings, clock: Clock) -> Iterator[tuple[str, bytes]]:
+def _windows(clip: audio_clips.Clip, settings: PrepareSettings, spent: dict[str, float]) -> Iterator[tuple[str, bytes]]:
     """View and payload of each window of a clip; each view is timed separately."""
     at_rate = {clip.sr: clip.y}
     for view in settings.views:
         if clip.start_s > 0 and view.name in FIRST_CLIP_VIEWS:
             continue
-        rate = _view_rate(view, clip.sr)
+        rate = views.target_rate(view, clip.sr)
         if rate not in at_rate:
-            with clock.on(RESAMPLE):
+            with _timed(RESAMPLE, spent):
                 at_rate[rate] = audio_clips.resample(clip.y, clip.sr, rate)
-        with clock.on(view.name):
+        with _timed(view.name, spent):
             windows = views.compute(view, at_rate[rate], rate, start_s=clip.start_s)
         for window in windows:
             yield view.name, window.x.tobytes()
-
-
-def _view_rate(view: View, sr: int) -> int:
-    """The rate at which a view is computed from a clip at `sr`."""
-    if isinstance(view, StatisticsView) and view.fma_exact:
-        return max(sr, view.sr)
-    return int(getattr(view, "sr", sr))
 
 
 @cache

@@ -1,39 +1,42 @@
-"""Time of an epoch of each network on this machine, measured in a process of its own: TensorFlow starts slowly."""
+"""Measures an epoch of each network on this machine."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genrelab.core.config import MelImageView, SamplesView, TrainSettings
-from genrelab.core.text import join_first
+from genrelab.core.errors import GenrelabError
+from genrelab.core.processes import process_pool
+from genrelab.core.tensorflow import load_tensorflow
+from genrelab.core.text import join_first, pluralize
 
 if TYPE_CHECKING:
     from genrelab.models.keras_training import NetworkData
 
 FEW_WINDOWS, MANY_WINDOWS = 32, 128
-"""For a quick network: windows of an epoch with its checkpoint, and of an epoch of steps alone."""
+"""For a fast network: windows of an epoch with its checkpoint, and of an epoch of steps alone."""
 
 SLOW_BATCH = 8
-"""Windows of a batch for a slow network, nearly all of whose time is spent on the windows."""
+"""Windows of a batch for a slow network, which spends nearly all of its time on the windows."""
 
 EPOCHS = 2
 """The first one is not counted: TensorFlow builds its graphs in it."""
 
 GENRES = 8
 NETWORKS = ("mobilenet_v2", "raw_cnn")
-"""The quicker one first, so that at least it is measured where the time does not suffice for both."""
+"""The faster one first, so that it is measured where there is no time for both."""
+
+EPOCH_RANGE = (TrainSettings().patience + 1, TrainSettings().epochs)
+"""Fewest and most epochs of a training."""
 
 FIT_SHARE, EVALUATION_COST = 0.8, 1 / 3
 """Share of the windows that are trained on; evaluating one of the others costs a third: no backward pass."""
@@ -63,7 +66,7 @@ class NetworkCost:
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """The measured networks and their device; `reason`: why the `missing` ones, or all of them, were not measured."""
+    """The measured networks and their device; `reason`: why the `missing` ones, or all, were not measured."""
 
     networks: tuple[NetworkCost, ...] = ()
     device: str = ""
@@ -73,56 +76,42 @@ class TrainingCost:
 
 
 def measure_training(names: Iterable[str], *, seconds: float, more_s: int) -> TrainingCost:
-    """Measure the networks among these models, as far as `seconds` allow.
+    """Measure the networks among these models, as far as `seconds` allow, in a process of its own.
 
     Args:
         more_s: value of `--seconds`, for the message, that would allow twice the time.
     """
     wanted = [n for n in NETWORKS if n in names]
     if not wanted:
-        return TrainingCost(reason="no network among the models")
+        return TrainingCost(reason="none of the models is a network")
     if find_spec("tensorflow") is None:
         return TrainingCost(reason="TensorFlow is not installed: pip install 'genrelab[train]'", missing=tuple(wanted))
-    code = "from genrelab.bench.training import print_measurements; print_measurements()"
-    command = [sys.executable, "-c", code, *wanted]
-    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, errors="replace") as child:
-        try:
-            out, err = child.communicate(timeout=max(1.0, seconds))
-            timeout_error = ""
-        except subprocess.TimeoutExpired:
-            child.kill()
-            out, err = child.communicate()
-            timeout_error = f"no answer within {seconds:.0f} s; --seconds {more_s} allows twice as long"
-        except BaseException:
-            child.kill()
-            raise
-    return _parse_output(
-        out, wanted, timeout_error or (err.strip() or f"ends with status {child.returncode}").splitlines()[-1]
-    )
-
-
-def _parse_output(out: str, wanted: list[str], error: str) -> TrainingCost:
-    """Parse the lines of the process: first its device, then one network each. `error`: why some may be missing."""
-    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    networks = tuple(NetworkCost(**line) for line in lines[1:])
-    missing = tuple(name for name in wanted if name not in {n.name for n in networks})
+    end, networks, error = time.perf_counter() + max(1.0, seconds), list[NetworkCost](), ""
+    device, start_s = "", 0.0
+    try:
+        with process_pool(1) as pool:  # which ends its process when it is left by an exception
+            device, start_s = pool.submit(_load_device).result(max(0.0, end - time.perf_counter()))
+            for name in wanted:
+                networks.append(pool.submit(_measure, name).result(max(0.0, end - time.perf_counter())))
+    except TimeoutError:
+        error = f"not measured within {seconds:.0f} s: use --seconds {more_s}"
+    except (GenrelabError, BrokenProcessPool, ValueError, OSError) as e:
+        error = f"TensorFlow failed: {' '.join(str(e).split())}"
+    missing = tuple(wanted[len(networks) :])
     reason = f"{join_first(missing)}: {error}" if missing else None
-    device, start_s = (lines[0]["device"], lines[0]["start_s"]) if lines else ("", 0.0)
-    return TrainingCost(networks, device, start_s, reason, missing)
+    return TrainingCost(tuple(networks), device, start_s, reason, missing)
 
 
-def print_measurements() -> None:
-    """Print what `measure_training` reads, one JSON object per line, each as soon as it is measured."""
+def _load_device() -> tuple[str, float]:
+    """TensorFlow's device, and the seconds that loading it takes."""
     start = time.perf_counter()
-    from genrelab.core.tensorflow import load_tensorflow
-
     tf, _ = load_tensorflow()
     gpus = tf.config.list_logical_devices("GPU")
-    device = f"{len(gpus)} GPU" if gpus else "CPU"
-    print(json.dumps({"device": device, "start_s": time.perf_counter() - start}), flush=True)
-    measures: dict[str, Callable[[], NetworkCost]] = {"raw_cnn": _measure_raw_cnn, "mobilenet_v2": _measure_mobilenet}
-    for name in sys.argv[1:]:
-        print(json.dumps(asdict(measures[name]())), flush=True)
+    return pluralize(gpus, "GPU") if gpus else "CPU", time.perf_counter() - start
+
+
+def _measure(name: str) -> NetworkCost:
+    return _measure_raw_cnn() if name == "raw_cnn" else _measure_mobilenet()
 
 
 def _measure_raw_cnn() -> NetworkCost:
@@ -165,7 +154,7 @@ def _epoch_times(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def _step_times(network: Any, shape: tuple[int, ...]) -> tuple[float, float]:
-    """As `_epoch_times`, with the checkpoint as its usual share: writing one would take longer here than all steps."""
+    """As `_epoch_times`, with the checkpoint's usual share added: writing one takes longer than the few steps here."""
     from genrelab.models.checkpoints import SAVE_INTERVAL_FACTOR
     from genrelab.models.keras_training import full_batches
 

@@ -1,7 +1,7 @@
-"""Settings as frozen dataclasses: a few numbers are chosen here, the rest is derived from them.
+"""Settings as frozen dataclasses.
 
-Views turn a clip (at most `clip_s` seconds of one track, mono float32) into arrays. A view's settings
-are stored in `dataset.json` and in every bundle, so that serving uses the same numbers as training.
+Views turn a clip (at most `clip_s` seconds of one track, mono float32) into arrays. A view's settings are stored in
+`dataset.json` and in every bundle, so that serving uses the same numbers as training.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from genrelab.core.errors import SettingsError
 from genrelab.core.hyperparameters import SHARED, validated_params
+
+MIN_CONFIDENCE = 0.5
+"""A genre with a lower confidence is more likely wrong than right; it is not written without calibration."""
 
 SCHEMA_VERSION = 1
 """Format version of PREPARED and RUN folders."""
@@ -47,7 +50,7 @@ class ClipSettings:
 
 
 EMBEDDING_CLIPS = ClipSettings(clip_s=3.0, max_clips=10)
-"""Of bundles that read `embedding`: each clip is one window of the networks, so that an answer may stop after two."""
+"""For bundles that read `embedding`: each clip is one window of the networks, so that two may be enough."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,10 @@ class StatisticsView:
 
 @dataclass(frozen=True)
 class DescriptorsView:
-    """The 518 statistics and 230 numbers on how the timbre changes: covariances of the MFCC and the variances of
-    their steps (float32). On short windows they separate genres better than the statistics alone.
+    """The 518 statistics and 230 descriptors of how the timbre changes (float32).
+
+    These are covariances of the MFCC and variances of their steps. On short windows they separate genres better than
+    the statistics alone.
     """
 
     name: ClassVar[str] = "descriptors"
@@ -179,10 +184,10 @@ class FramesView:
 
 @dataclass(frozen=True)
 class EmbeddingView:
-    """What frozen music networks make of a clip: the mean of their outputs over windows of 3 s (float32).
+    """The mean output of frozen music networks over windows of 3 s of a clip (float32).
 
-    Windows are spread evenly over the clip; five of 30 s give the answers of ten (docs/results.md). All numbers but
-    `max_windows` are those that the networks were trained with.
+    Windows are spread evenly over the clip; for 30 s five are as good as ten (docs/results.md). The networks were
+    trained with these numbers, except `max_windows`.
     """
 
     name: ClassVar[str] = "embedding"
@@ -198,7 +203,10 @@ class EmbeddingView:
     def __post_init__(self) -> None:
         numbers = (self.networks, self.sr, self.n_fft, self.hop_length, self.n_mels, self.n_frames)
         if numbers != (tuple(NETWORK_OUTPUTS), 16_000, 512, 256, 96, 187):
-            raise SettingsError(f"view embedding: the networks of this genrelab cannot read {numbers}")
+            raise SettingsError(
+                "view embedding: the networks of this version of genrelab need other settings; use the version that "
+                f"wrote it. Received: {numbers}"
+            )
         _require_positive(self, "max_windows")
 
     @property
@@ -231,21 +239,9 @@ class TableView:
 
 
 View = (
-    MelImageView | LogMelView | SamplesView | StatisticsView | DescriptorsView | FramesView | EmbeddingView | TableView
+    StatisticsView | SamplesView | MelImageView | EmbeddingView | LogMelView | DescriptorsView | FramesView | TableView
 )
-VIEWS: dict[str, type[View]] = {
-    v.name: v
-    for v in (
-        StatisticsView,
-        SamplesView,
-        MelImageView,
-        EmbeddingView,
-        LogMelView,
-        DescriptorsView,
-        FramesView,
-        TableView,
-    )
-}
+VIEWS: dict[str, type[View]] = {view.name: view for view in get_args(View)}
 PARQUET_VIEWS: tuple[str, ...] = ("statistics", "embedding", "table")
 """Views stored in `features.parquet`; the others are stored in shards."""
 FIRST_CLIP_VIEWS: tuple[str, ...] = ("samples", "frames")
@@ -274,7 +270,7 @@ def view_from_json(stored: dict[str, Any]) -> View:
     numbers = {k: v for k, v in stored.items() if k not in ("name", "dtype", "shape")}
     cls = VIEWS.get(str(stored.get("name")))
     if cls is None:
-        raise SettingsError(f"unknown view {stored.get('name')!r}: known are {', '.join(VIEWS)}")
+        raise SettingsError(f"unknown view {stored.get('name')!r}: use one of {', '.join(VIEWS)}")
     numbers |= {k: tuple(v) for k, v in numbers.items() if isinstance(v, list)}
     try:
         view = cls(**numbers)
@@ -287,18 +283,18 @@ def view_from_json(stored: dict[str, Any]) -> View:
 
 
 CLIP_CHOICE_KEY, CLIP_CHOICE = "clips_of_more", "first and middles"
-"""Records in the settings how clips are chosen from a track that has more than `max_clips` (`clips.clip_starts`).
-Earlier versions chose other clips and wrote no such key; the two must not be mixed.
+"""Key and value in the settings for how clips of a track with more than `max_clips` are chosen (`clips.clip_starts`).
+Earlier versions chose other clips and wrote no such key; these must not be mixed.
 """
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """What `prepare` computes; equal settings and inputs give equal bytes."""
+    """What `prepare` computes; the same settings and inputs give the same bytes."""
 
     views: tuple[View, ...] = field(default_factory=lambda: tuple(VIEWS[n]() for n in DEFAULT_VIEWS))
     clips: ClipSettings = field(default_factory=ClipSettings)
-    shard_tracks: int = 250  # at most so many tracks per shard, the same ones in every view
+    shard_tracks: int = 250  # maximum number of tracks in a shard; the same tracks in every view
 
     def __post_init__(self) -> None:
         _require_positive(self, "shard_tracks")
@@ -349,7 +345,10 @@ class TrainSettings:
         if not 0 <= self.seed < SEED_LIMIT:
             raise SettingsError(f"--seed must be 0 or more and below {SEED_LIMIT}. Received: {self.seed}")
         if self.pca is not None and not 0 < self.pca < math.inf:
-            raise SettingsError(f"--pca must be above 0 (a share below 1, or a number). Received: {self.pca}")
+            raise SettingsError(
+                "--pca must be above 0: a share of the variance below 1, or a number of components. Received: "
+                f"{self.pca}"
+            )
         if self.fine_tune < 0:
             raise SettingsError(f"--fine-tune must be 0 or more blocks. Received: {self.fine_tune}")
         object.__setattr__(self, "params", validated_params(self.params))

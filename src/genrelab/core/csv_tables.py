@@ -1,4 +1,4 @@
-"""CSV and Parquet files as pandas frames; defects are reported before pandas repairs them silently."""
+"""Reads CSV and Parquet files as pandas frames; reports defects that pandas would repair silently."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TableFile:
         columns: unique names of the columns; one without a name is called `unnamed: <position>`.
         read: given names of columns, returns all rows that are not blank: these columns as texts, the others as
             numbers where all their cells are plain numbers.
-        notes: what the user should know about the file.
+        notes: for the user.
         delimiter: of a CSV; None for Parquet.
     """
 
@@ -64,7 +64,7 @@ def open_table(path: Path) -> TableFile:
     """
     table = _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_csv(path)
     if duplicates := [c for c, n in Counter(table.columns).items() if n > 1]:
-        raise DatasetError(f"{path}: two columns are named {printable(duplicates[0])}: rename one of them")
+        raise DatasetError(f"{path}: two columns are called {printable(duplicates[0])}: rename one of them")
     return table
 
 
@@ -91,7 +91,7 @@ def _cell_text(value: object) -> str:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the rows of a CSV stand: behind `header_lines` lines; `blank` are those without a word."""
+    """Where the rows of a CSV are: after `header_lines` lines; `blank` are those with empty cells only."""
 
     delimiter: str
     columns: tuple[str, ...]
@@ -108,10 +108,15 @@ def _open_csv(path: Path) -> TableFile:
             f.seek(0)
             layout = _read_layout(path, f, _detect_delimiter(path, sample))
     except (OSError, csv.Error, UnicodeError) as e:
-        raise DatasetError(f"{path}: is no CSV that can be read: {printable(str(e))}") from e
+        raise DatasetError(f"{path} cannot be read as CSV: {_reason(e)}") from e
     blank = [f"{pluralize(layout.blank, 'blank row')} left out"] if layout.blank else []
     notes = (*([note] if note else []), *blank)
     return TableFile(layout.columns, lambda texts: _read_rows(path, encoding, layout, texts), notes, layout.delimiter)
+
+
+def _reason(error: Exception) -> str:
+    """The error in one line, without pandas' prefix."""
+    return printable(getattr(error, "strerror", None) or str(error).removeprefix("Error tokenizing data. C error: "))
 
 
 def _read_rows(path: Path, encoding: str, layout: _Layout, texts: Sequence[str]) -> pd.DataFrame:
@@ -129,11 +134,11 @@ def _read_rows(path: Path, encoding: str, layout: _Layout, texts: Sequence[str])
                 na_values={c: MISSING_VALUES for c in layout.columns if c not in texts},
             )  # fmt: skip
     except (OSError, ValueError, OverflowError) as e:  # pandas' own errors are ValueErrors
-        raise DatasetError(f"{path}: is no CSV that can be read: {printable(str(e))}: is a quote open?") from e
+        raise DatasetError(f"{path} cannot be read as CSV: {_reason(e)}; a closing quote may be missing") from e
     if len(frame) != layout.n_rows:
         raise DatasetError(
-            f"{path}: holds {pluralize(len(frame), 'row')} or {layout.n_rows:,}, depending on how its quotes and blank "
-            "lines are read: save it again with another program"
+            f"{path} is ambiguous because of its quotes or blank lines, with {pluralize(len(frame), 'row')} or "
+            f"{layout.n_rows:,}: save it again with another program"
         )
     return frame.drop(index=list(layout.blank)).reset_index(drop=True)
 
@@ -154,7 +159,7 @@ def _read_layout(path: Path, f: io.TextIOBase, delimiter: str) -> _Layout:
     n_rows, blank, ends_blank = 0, list[int](), True
     for row in rows:
         if len(row) < 2 and len(columns) > 1 and not "".join(row).strip():
-            continue  # a blank line; pandas passes over it, too
+            continue  # a blank line, which pandas skips, too
         if row:
             if not row[0].strip() and not "".join(row).strip():
                 blank.append(n_rows)
@@ -166,15 +171,15 @@ def _read_layout(path: Path, f: io.TextIOBase, delimiter: str) -> _Layout:
     elif set(first_line) == {len(columns) - 1} and not header[-1].strip():
         columns.pop()  # a header that ends with a delimiter
     elif ragged := [line for length, line in first_line.items() if length != len(columns)]:
-        fields = f"{pluralize(columns, 'field')} parted by {delimiter!r}"
-        raise DatasetError(f"{path}: line {min(ragged)} does not fit the header, which has {fields}: mend or delete it")
+        fields = f"{pluralize(columns, 'field')} separated by {delimiter!r}"
+        raise DatasetError(f"{path}, line {min(ragged):,} does not match the header of {fields}: correct or delete it")
     return _Layout(delimiter, tuple(columns), header_lines, n_rows, tuple(blank))
 
 
 def _detect_delimiter(path: Path, sample: str) -> str:
-    """The delimiter that Excel's first line names, or else the one that splits the header into the most fields.
+    """The delimiter given in Excel's first line, else the one that splits the header into the most fields.
 
-    One that splits the rows below into equally many fields comes first.
+    One that splits all rows into the same number of fields is preferred.
 
     Raises:
         DatasetError: there is a title above the header.
@@ -195,8 +200,8 @@ def _detect_delimiter(path: Path, sample: str) -> str:
     width, n, of = max(widths, default=(0, 0, 0))
     if len(named) == 1 and width > 1 and n > 1 and 10 * n >= 9 * of:
         raise DatasetError(
-            f"{path}: the first line names one of {width:,} columns ({printable(named[0])}): delete a title above "
-            "the header"
+            f"{path}: the first line ({printable(named[0])}) is not the header of the {width:,} columns: delete the "
+            "lines above the header"
         )
     return best
 
@@ -221,7 +226,7 @@ def _open_parquet(path: Path) -> TableFile:
         # Integers with gaps stay integers: as float64 two long ids could become one.
         frame = table.to_pandas(use_threads=False, integer_object_nulls=True)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as e:  # the last three: of pandas' metadata
-        raise DatasetError(f"{path}: is no Parquet file that can be read: {printable(str(e))}") from e
+        raise DatasetError(f"{path} cannot be read as a Parquet file: it is damaged or has another format") from e
     # A named index is usually the track id; one without a name only numbers the rows.
     names = [name for name in frame.index.names if name is not None]
     frame = frame.reset_index(names, allow_duplicates=True).reset_index(drop=True)
@@ -233,7 +238,7 @@ def _open_parquet(path: Path) -> TableFile:
 
 
 def _with_texts(table: pa.Table) -> pa.Table:
-    """The table with columns of bytes as texts, as far as they are UTF-8: some programs mark no column as text."""
+    """The table with columns of bytes as texts where they are UTF-8: some programs mark no column as text."""
     import pyarrow as pa
 
     for i, column in enumerate(table.schema):
@@ -241,5 +246,5 @@ def _with_texts(table: pa.Table) -> pa.Table:
             try:
                 table = table.set_column(i, column.name, table.column(i).cast(pa.string()))
             except pa.ArrowInvalid:
-                continue  # bytes that are no text
+                continue  # not text
     return table

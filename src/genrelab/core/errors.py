@@ -1,18 +1,18 @@
-"""Every error that genrelab raises on purpose, in one small tree.
+"""Every error that genrelab raises on purpose.
 
     GenrelabError
     ├── SettingsError                an invalid option or configuration value
     ├── DatasetError                 ROOT, its tables or its labels
     ├── DecodeError                  one audio file (`.path` names it)
-    ├── PreparedError                PREPARED is missing, unfinished, damaged or holds other settings
-    ├── SplitError                   a split that would leave nothing to learn or nothing to test
+    ├── PreparedError                PREPARED is missing, unfinished, damaged or has other settings
+    ├── SplitError                   a split without training tracks or without test tracks
     ├── ModelError                   a model that cannot be trained or exported
-    │   └── MissingRequirementError  something that it needs is not on this machine
+    │   └── MissingRequirementError  one of its requirements is not installed
     ├── BundleError                  a bundle that is missing, changed or of an unknown version
     ├── TagError                     tags of one file, or a journal of tags (`.path` names it)
     └── DownloadError                an archive that cannot be fetched or does not match its checksum
 
-A message names the problem, the thing concerned and the remedy in one line. The command line prints it and exits 1.
+A message names the problem, the file or value, and the remedy in one line. The command line prints it and exits 1.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DecodeError(GenrelabError):
 
     Args:
         path: the file.
-        reason: the decoder's message, or what is wrong with the samples.
+        reason: the decoder's message, or the problem of the samples.
         stage: `read` (the file itself), `decode`, or `check` (silent, too short, not finite).
     """
 
@@ -46,19 +46,15 @@ class DecodeError(GenrelabError):
         super().__init__(f"{printable(self.path)}: {self.reason}")
 
     def __reduce__(self) -> tuple[object, ...]:  # keeps the attributes when pickled between processes
-        return (_unpickle_decode_error, (self.path, self.reason, self.stage))
-
-
-def _unpickle_decode_error(path: str, reason: str, stage: str) -> DecodeError:
-    return DecodeError(path, reason, stage=stage)
+        return DecodeError, (self.path, self.reason), {"stage": self.stage}
 
 
 class PreparedError(GenrelabError):
-    """A PREPARED folder that is missing, unfinished, damaged, or holds other settings."""
+    """A PREPARED folder that is missing, unfinished, damaged, or has other settings."""
 
 
 class SplitError(GenrelabError):
-    """A split that would leave a genre without training tracks, or nothing to test."""
+    """A split that would leave a genre without training tracks, or no test tracks."""
 
 
 class ModelError(GenrelabError):
@@ -66,7 +62,7 @@ class ModelError(GenrelabError):
 
 
 class MissingRequirementError(ModelError):
-    """A requirement of a model is missing on this machine; under `--models all` the model is listed as not run."""
+    """A requirement of a model is not installed; `--models all` lists the model as not trained."""
 
 
 class BundleError(GenrelabError):

@@ -1,7 +1,7 @@
-"""A stamp of a file: while it stays the same, so does the audio, and what was computed of it can be used again.
+"""A stamp of a file: while it stays the same, the file is unchanged, and what was computed from it can be used again.
 
-Size and mtime are not enough. Files of one length swap names, a backup is restored with its old time, the clock of a
-FAT drive advances by two seconds at a time. Whoever finds another stamp reads the whole file (`audio/content_hash.py`).
+Size and mtime are not enough: files of one length swap names, a backup is restored with its old time, the clock of a
+FAT drive advances by two seconds at a time. Where the stamp differs the whole file is read (`audio/content_hash.py`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 BLOCK = 1 << 14
-"""Bytes that are read at each place of a file."""
+"""Bytes that are read at each position of a file."""
 
 BLOCKS, MORE_BLOCKS = 8, 64
-"""Number of these places, from the head to the tail; the second where the file system may keep no change time. Shorter
-files are read whole. Eight take 0.2 ms."""
+"""Number of these positions, from start to end; the second where the file system may keep no change time. Shorter files
+are read completely. Eight take 0.2 ms."""
 
 COARSE_STEP_NS = 3_000_000_000
 """Beyond the largest step of a clock that counts whole seconds: 2 s on FAT."""
@@ -30,12 +30,11 @@ FINE_STEP_NS = 10_000_000
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a file was like at one moment.
+    """The state of a file at one moment.
 
     Attributes:
         digest: 32 bytes: a hash of size, mtime, ctime, inode and of blocks of the content.
-        settled: False if a change that follows at once could leave all times as they are. Then nothing is stored for
-            its path.
+        settled: False if an immediate change could leave all times the same; nothing is stored for its path then.
     """
 
     digest: bytes
@@ -43,15 +42,15 @@ class Stamp:
 
 
 def stamp_of(path: str | Path) -> Stamp | None:
-    """The stamp of a file, or of that which a link leads to; None if it cannot be read, or is not a regular file.
+    """The stamp of a file or of a link's target; None if it cannot be read, or is not a regular file.
 
-    An edit is missed only where nothing tells: the file system keeps no change time, the edit leaves the size and puts
-    back the old mtime, and it touches none of the blocks that are read, which are spread over the file.
+    An edit is missed only if the file system keeps no change time, size and mtime stay the same, and none of the blocks
+    that are read, which are spread over the file, has changed.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - faster; and opening a pipe would block
             return None
-        # Opened first: a network file system asks its server for the times then, and else remembers them for seconds.
+        # Opened first: a network file system then gets the times from its server, not from a cache of some seconds.
         with open(path, "rb", buffering=0) as f:  # noqa: PTH123 - as above
             found = os.fstat(f.fileno())
             if abs(time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns)) < FINE_STEP_NS:
@@ -67,9 +66,9 @@ def stamp_of(path: str | Path) -> Stamp | None:
 
 
 def _keeps_change_time(found: os.stat_result) -> bool:
-    """Is ctime the time of the last change, by which every edit is seen?
+    """Is ctime the time of the last change?
 
-    Not if it is before mtime (on Windows it is when the file was made), or whole seconds (FAT).
+    Not if it is before mtime (on Windows it is the time of creation), or whole seconds (FAT).
     """
     return bool(found.st_ino) and found.st_ctime_ns >= found.st_mtime_ns and found.st_ctime_ns % 10**9 != 0
 

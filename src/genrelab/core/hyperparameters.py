@@ -24,12 +24,12 @@ SHARED = ("pca", "batch_size", "fine_tune")
 
 @dataclass(frozen=True)
 class NumericParameter:
-    """A number: searched from `low` to `high`, allowed from `least` to `most`.
+    """A number: `tune` searches from `low` to `high`; `least` to `most` is allowed.
 
     Attributes:
         log: is it searched on a logarithmic scale?
         whole: is it an int?
-        where: it has no effect unless these other hyper-parameters have one of these values.
+        where: other hyper-parameters and their values with which it has an effect.
     """
 
     low: float
@@ -76,7 +76,7 @@ class CategoricalParameter:
     def rule(self) -> str:
         """The allowed values, for error messages."""
         if self.more:
-            return "a share below 1, a whole number, or null"
+            return "a share of the variance (above 0 and below 1), a whole number of components, or null"
         return f"one of {', '.join(map(str, self.choices))}"
 
     def to_json(self) -> dict[str, Any]:
@@ -144,9 +144,8 @@ SPACES: dict[str, Space] = {
 """The search space of every model that has hyper-parameters."""
 
 UNTUNED_SPACES: dict[str, Space] = {
-    "svm": {
-        "calibration_folds": NumericParameter(1, 5, 1, 5, whole=True)
-    },  # how many of the five folds are used to fit the one number of the pairwise coupling
+    # Of the five folds, how many are used to fit the one number of the pairwise coupling.
+    "svm": {"calibration_folds": NumericParameter(1, 5, 1, 5, whole=True)},
 }
 """Hyper-parameters that change the speed, not the quality; `tune` does not search them."""
 
@@ -155,7 +154,7 @@ FAST_PARAMS: dict[str, Params] = {"svm": {"calibration_folds": 1}}
 
 
 def with_fast_params(params: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Mapping[str, Any]]:
-    """`TrainSettings.params` for fitting a model many times: nearly the same predictions in less time."""
+    """`TrainSettings.params` for fitting a model many times: nearly the same predictions, faster."""
     return {**params, name: {**params.get(name, {}), **FAST_PARAMS[name]}} if name in FAST_PARAMS else dict(params)
 
 
@@ -165,7 +164,7 @@ DEFAULTS: dict[str, Params] = {
     "gaussian_nb": {"var_smoothing": 1e-9},
     "svm": {"kernel": "rbf", "C": 1.0, "gamma": 1.0, "degree": 3, "calibration_folds": 5},
     "mlp": {"hidden": 100, "layers": 1, "activation": "relu", "alpha": 1e-4, "learning_rate": 1e-3},
-    "musicnn": {"C": 0.003},  # unless tuned, folds of the training part choose it
+    "musicnn": {"C": 0.003},  # unless tuned, folds of the training set choose it
     "raw_cnn": {"learning_rate": 1e-3, "dropout": 0.5, "dense": 100},
     "mobilenet_v2": {"hidden": 0, "dropout": 0.5, "learning_rate": 1e-3},
 }
@@ -189,12 +188,12 @@ def resolve_params(model: str, params: Mapping[str, Mapping[str, Any]], *, prese
 
 
 def active_params(space: Space, params: Params) -> Params:
-    """Those of `params` that have an effect given the others, in the order of the space."""
+    """The `params` that have an effect with the values of the others, in the order of the space."""
     return {name: params[name] for name, p in space.items() if name in params and is_active(p, params)}
 
 
 def widen_space(space: Space, starts: Iterable[Params]) -> Space:
-    """The space extended to contain these values: options that the user gave may lie outside it."""
+    """The space extended to contain these values: given options may be outside it."""
     wide = dict(space)
     for name, value in (item for start in starts for item in start.items()):
         p = wide[name]
@@ -206,7 +205,7 @@ def widen_space(space: Space, starts: Iterable[Params]) -> Space:
 
 
 def is_active(parameter: NumericParameter | CategoricalParameter, params: Mapping[str, Any]) -> bool:
-    """Does a hyper-parameter have an effect given these values of the others?"""
+    """Does a hyper-parameter have an effect with these values of the others?"""
     return all(params.get(other) in values for other, values in parameter.where.items())
 
 
@@ -219,16 +218,14 @@ def validated_params(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Param
     for model, own in params.items():
         space = SPACES.get(model)
         if space is None:
-            raise SettingsError(
-                f"no hyper-parameters are known of {_printable_value(model)}: only of {', '.join(SPACES)}"
-            )
+            raise SettingsError(f"{_printable_value(model)} has no hyper-parameters: choose one of {', '.join(SPACES)}")
         if not isinstance(own, Mapping):
-            raise SettingsError(f"hyper-parameters of {model} must be named ones. Received: {_printable_value(own)}")
+            raise SettingsError(f"hyper-parameters of {model} need names. Received: {_printable_value(own)}")
         space = space | UNTUNED_SPACES.get(model, {})
         for name, value in own.items():
             if name not in space:
                 raise SettingsError(
-                    f"{model} has no hyper-parameter {_printable_value(name)}: it has {', '.join(space)}"
+                    f"{model} has no hyper-parameter {_printable_value(name)}: choose one of {', '.join(space)}"
                 )
             if not space[name].allows(value):
                 raise SettingsError(

@@ -15,13 +15,13 @@ from genrelab.core.progress import Notify
 def locked_folder(folder: Path, name: str, *, busy: str, command: str, notify: Notify) -> Iterator[None]:
     """Lock a local folder while the block runs.
 
-    The lock is on the folder itself: there is no lock file that a kill could leave behind, or that could be removed
-    and made a second time. Where folders cannot be locked, `notify` is called, and the block runs all the same.
+    The folder itself is locked: a kill leaves no lock file behind. Where folders cannot be locked, `notify` is called,
+    and the block runs without a lock.
 
     Args:
-        name: of what is locked, for messages.
-        busy: what another process is doing there, such as `is writing here`.
-        command: that of both processes, such as `prepare`.
+        name: of the locked folder, for messages.
+        busy: what another process does there, such as `is writing here`.
+        command: of both processes, such as `prepare`.
 
     Raises:
         PreparedError: another process holds the lock.
@@ -36,9 +36,9 @@ def locked_folder(folder: Path, name: str, *, busy: str, command: str, notify: N
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as e:
         os.close(lock)
-        raise PreparedError(f"{name}: another {command} {busy}; wait for it to end") from e
+        raise PreparedError(f"{name}: another `genrelab {command}` {busy}: wait until it has finished") from e
     except OSError as e:  # some network file systems
-        notify(f"{name} cannot be locked ({e.strerror}): let no other {command} write to it meanwhile")
+        notify(f"{name} cannot be locked ({e.strerror}): do not run another `genrelab {command}` on it meanwhile")
     try:
         yield
     finally:

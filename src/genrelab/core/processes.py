@@ -32,7 +32,7 @@ _original_values: dict[str, str | None] = {}
 def use_one_thread() -> None:
     """Limit NumPy to one thread in this process unless the user set a number; call it before NumPy is imported.
 
-    The matrix products for one song are so small that threads would mostly wait for each other.
+    The matrix products for one song are so small that more threads would mostly wait for each other.
     """
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
@@ -41,8 +41,8 @@ def use_one_thread() -> None:
 def keep_freed_memory() -> None:
     """Keep up to 128 MiB of freed memory in this process for the next song; to be called by programs.
 
-    glibc returns large arrays to the system at once, and most arrays of a song are large: getting them back page by
-    page costs up to a quarter of the time per song. No effect where the C library is not glibc.
+    glibc returns large arrays to the system at once, and most arrays of a song are large: allocating them again page
+    by page takes up to a quarter of the time per song. No effect with another C library.
     """
     import ctypes
     import platform
@@ -54,7 +54,7 @@ def keep_freed_memory() -> None:
 
 
 def prctl(option: int, value: int) -> None:
-    """Set an attribute of this process on Linux (see prctl(2)); no effect elsewhere."""
+    """Set an attribute of this process, on Linux only; see its manual page."""
     if sys.platform == "linux":
         import ctypes
 
@@ -69,7 +69,7 @@ def available_cores() -> int:
 
 @contextmanager
 def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of `jobs` workers, started on demand; where the block is left by an exception they are terminated at once.
+    """A pool of `jobs` workers, started on demand, which are killed if an exception leaves the block.
 
     They are spawned, because a fork of a process with threads can hang.
     """
@@ -77,10 +77,10 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     from concurrent.futures import ProcessPoolExecutor
 
     class Pool(ProcessPoolExecutor):
-        """Blocks Ctrl-C in `submit`, which spawns workers: one still starting up would print a KeyboardInterrupt."""
+        """Defers Ctrl-C in `submit`, which starts workers: one that is half started would print a traceback."""
 
         def submit(self, *args: Any, **kwargs: Any) -> Any:
-            with _sigint_blocked():
+            with _sigint_deferred():
                 return super().submit(*args, **kwargs)
 
     context = multiprocessing.get_context("spawn")
@@ -88,19 +88,20 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         try:
             yield pool
         except BaseException:
-            # Not all children of this process: the user's own may be among them. Only `_processes` lists the pool's.
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            # Wait for the pool's own thread: at interpreter exit it would be woken through a pipe that is closed.
-            pool.shutdown(wait=True, cancel_futures=True)
+            with _sigint_deferred():  # a second one would leave workers behind
+                # Not all children of this process: the user's own may be among them. Only `_processes` has the pool's.
+                for process in list((pool._processes or {}).values()):
+                    process.kill()
+                # Wait for the pool's own thread: at interpreter exit it would be woken through a pipe that is closed.
+                pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def check_workers_start(pool: ProcessPoolExecutor, else_do: str = "") -> None:
-    """Refuse a pool whose workers die at startup, so that work is not retried for ever.
+def check_workers_start(pool: ProcessPoolExecutor, remedy: str = "") -> None:
+    """Refuse a pool whose workers die at startup, so that work is not retried forever.
 
     Args:
-        else_do: how to do without workers, appended to the error message.
+        remedy: how to do without workers, appended to the error message.
 
     Raises:
         SettingsError: the workers die.
@@ -111,8 +112,8 @@ def check_workers_start(pool: ProcessPoolExecutor, else_do: str = "") -> None:
         pool.submit(os.getpid).result()
     except BrokenProcessPool as e:
         raise SettingsError(
-            "worker processes die before they begin: is there enough memory, and does the script that asks for them "
-            f"begin with `if __name__ == '__main__':`?{else_do}"
+            "workers cannot start: free some memory; if you run your own script, put its code below "
+            f"`if __name__ == '__main__':`{remedy}"
         ) from e
 
 
@@ -138,22 +139,33 @@ def _single_threaded_workers() -> Iterator[None]:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Defer Ctrl-C to the end of this block; a process spawned in it keeps the signal blocked until it unblocks it."""
+def _sigint_deferred() -> Iterator[None]:
+    """Defer Ctrl-C to the end of this block; a process started in it has the signal blocked until it unblocks it.
+
+    Blocking it in this thread is not enough: another one, such as that of a progress bar, may receive it, and Python
+    then interrupts the main thread.
+    """
     import signal
 
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    received: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread() and before is not None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    if in_main:
+        signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if in_main:
+            signal.signal(signal.SIGINT, before)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if received:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _initialize_worker() -> None:
-    """Leave Ctrl-C to the parent, and exit at once when the parent was killed instead of waiting for work for ever."""
+    """Ignore Ctrl-C, which the parent handles, and exit at once when the parent was killed."""
     import multiprocessing
     import signal
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 Notify = Callable[[str], None]
-"""Receives a message for the user."""
+"""Receives a message for the user. One that starts with two spaces is a detail, which is printed with `-v` only."""
 
 Progress = Callable[[int, int], None]
 """Receives (done, total)."""
@@ -16,7 +16,8 @@ Progress = Callable[[int, int], None]
 class ProgressBar(Protocol):
     """Opens a progress bar with a title and the unit that is counted."""
 
-    def __call__(self, title: str, unit: str = "tracks") -> AbstractContextManager[Progress]: ...
+    def __call__(self, title: str, unit: str = "tracks") -> AbstractContextManager[Progress]:
+        """The open bar; it closes at the end of its block."""
 
 
 def ignore(*_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from pathlib import Path
 
@@ -30,13 +31,13 @@ def open_database(file: Path, schema: str, version: int, notify: Notify) -> sqli
         found = _ensure_schema(database, schema, version)
         if found == version:
             return database
-        problem = f"was written by another genrelab (version {found} of its tables)"
+        problem = f"was written by another version of genrelab (tables {found}, not {version})"
     except sqlite3.DatabaseError as e:
         if not is_damage(e):
             database.close()
             raise
     database.close()
-    notify(f"{printable(str(file))} {problem}: it was moved to {move_aside(file).name}, and all files are heard again")
+    notify(f"{printable(str(file))} {problem}: it was moved to {move_aside(file).name}; its content is computed again")
     database = _connect(file)
     _ensure_schema(database, schema, version)
     return database
@@ -47,7 +48,7 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def _ensure_schema(database: sqlite3.Connection, schema: str, version: int) -> int:
-    """Version of the tables, created first where the database is empty. Two runs may execute this at once."""
+    """Version of the tables, which are created where the database is empty. Two runs may do this at once."""
     (found,) = database.execute("PRAGMA user_version").fetchone()
     if found == 0:
         with database:  # commits, or rolls back
@@ -66,8 +67,9 @@ def is_damage(e: sqlite3.Error) -> bool:
 
 
 def move_aside(file: Path) -> Path:
-    """Rename the file instead of deleting it. Its journal goes along, or SQLite would apply it to the next database."""
-    aside = file.with_name(f"{file.stem}-aside{file.suffix}")
+    """Rename the file to a free name, with its journal, which SQLite would apply to the next database."""
+    names = (f"{file.stem}-aside{number}{file.suffix}" for number in itertools.chain([""], itertools.count(2)))
+    aside = next(place for place in map(file.with_name, names) if not place.exists())
     for ending in ("", "-journal"):
         found = file.with_name(file.name + ending)
         if found.exists():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from genrelab.core.errors import SettingsError
 
 
 class Folder:
-    """A folder behind any fsspec address.
+    """A folder at any fsspec address.
 
     Args:
         address: a local path or an address such as `gs://bucket/prepared` or `memory://prepared`.
@@ -33,13 +32,14 @@ class Folder:
         self.address = str(address)
         if not self.address.strip():
             raise SettingsError(
-                "an empty address names no folder: give one, such as ./prepared or gs://bucket/prepared"
+                "the address of a folder is empty: give one, such as ./prepared or gs://bucket/prepared"
             )
         try:
             self.fs, self.root = url_to_fs(self.address)
         except (ValueError, ImportError) as e:
             raise SettingsError(
-                f"{self.address}: no folder behind this address ({e}): choose a local one, or install what it needs"
+                f"{self.address}: this kind of address cannot be used here ({e}): choose a local folder, or install "
+                "the package for it"
             ) from e
         self.is_local = "file" in self.fs.protocol or "local" in self.fs.protocol
 
@@ -52,7 +52,7 @@ class Folder:
     @property
     def local(self) -> Path:
         """The folder as a local path; only valid where `is_local`."""
-        assert self.is_local, f"{self.address} is not local"
+        assert self.is_local, f"{self.address} is not on this disk: use a local folder"
         return Path(self.root)
 
     def path(self, name: str = "") -> str:
@@ -81,15 +81,15 @@ class Folder:
         """
         content = json.loads(self.read_bytes(name))
         if not isinstance(content, dict):
-            raise ValueError(f"{name} holds no object")
+            raise ValueError(f"{name} is not a JSON object")
         return content
 
     def sha256(self, name: str) -> str | None:
-        """SHA-256 of a file, read as a stream; None where there is none."""
+        """SHA-256 of a file, read as a stream; None where it cannot be read."""
         try:
             with self.fs.open(self.path(name), "rb") as f:
                 return hashlib.file_digest(f, "sha256").hexdigest()
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def write_bytes(self, name: str, content: bytes) -> None:
@@ -105,13 +105,15 @@ class Folder:
         """Create this folder, or another one on the same file system, with its parents.
 
         Raises:
-            SettingsError: a file is in the way, or the place is not writable.
+            SettingsError: there is a file of that name, or the place is not writable.
         """
         try:
             self.fs.makedirs(str(path or self.root), exist_ok=True)
         except OSError as e:
             reason = e.strerror or str(e)
-            raise SettingsError(f"{self.address}: cannot be made a folder ({reason}): choose another --out") from e
+            raise SettingsError(
+                f"{self.address}: this folder cannot be created ({reason}): choose another --out"
+            ) from e
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[str]:
@@ -124,32 +126,25 @@ class Folder:
         folder, _, last = final.rpartition("/")
         self.make_folder(folder)
         if self.is_local and Path(final).is_dir():
-            raise SettingsError(f"{final} is a folder: name a file")
+            raise SettingsError(f"{final} is a folder: give the name of a file")
         temporary = f"{folder}/.{last}.{uuid.uuid4().hex[:8]}.tmp"
         try:
             yield temporary
-            self._rename(temporary, final)
+            if self.is_local:
+                Path(temporary).replace(final)
+            else:
+                self.fs.mv(temporary, final)
         except BaseException:
             if self.fs.exists(temporary):
                 self.fs.rm_file(temporary)
             raise
 
-    def publish(self, local_file: Path, name: str) -> None:
-        """Move a finished local file here; by renaming where both are on one disk."""
-        with self.replacing(name) as temporary:
-            if self.is_local:
-                shutil.move(local_file, temporary)
-            else:
-                self.fs.put_file(str(local_file), temporary)
-                local_file.unlink()
-
-    def publish_tree(self, local_folder: Path, name: str = "") -> None:
+    def publish_tree(self, local_folder: Path) -> None:
         """Copy every file below a local folder here; a no-op where it already is this folder."""
-        if self.is_local and Path(self.path(name)).resolve() == local_folder.resolve():
+        if self.is_local and self.local.resolve() == local_folder.resolve():
             return
         for file in sorted(p for p in local_folder.rglob("*") if p.is_file()):
-            relative = file.relative_to(local_folder).as_posix()
-            with self.replacing(f"{name}/{relative}" if name else relative) as temporary:
+            with self.replacing(file.relative_to(local_folder).as_posix()) as temporary:
                 self.fs.put_file(str(file), temporary)
 
     def fetch(self, name: str, into: Path) -> Path:
@@ -172,9 +167,3 @@ class Folder:
     def size(self, name: str) -> int:
         """Size in bytes of a file, or of all files below a folder."""
         return int(self.fs.du(self.path(name), total=True))
-
-    def _rename(self, temporary: str, final: str) -> None:
-        if self.is_local:
-            Path(temporary).replace(final)
-        else:
-            self.fs.mv(temporary, final)

@@ -83,7 +83,7 @@ def pick_strategy(name: str, *, data_is_local: bool) -> Any:
     gpus = tf.config.list_logical_devices("GPU")
     if name == "gpu" and not gpus:
         raise ModelError(
-            "--strategy gpu: TensorFlow finds no GPU here: use --strategy auto, or install genrelab[train-gpu]"
+            "--strategy gpu: TensorFlow finds no GPU: use --strategy auto, or pip install 'genrelab[train-gpu]'"
         )
     if gpus and name == "cpu":
         return tf.distribute.OneDeviceStrategy("/cpu:0")
@@ -103,14 +103,16 @@ def _tpu_may_exist() -> bool:
 
 def _tpu_strategy(tf: Any, *, data_is_local: bool) -> Any:
     if not _tpu_may_exist():
-        raise ModelError(f"--strategy tpu: no TPU here (no /dev/accel*, {' and '.join(TPU_VARIABLES)} are not set)")
+        raise ModelError(
+            f"--strategy tpu: no TPU found (no /dev/accel*; {' and '.join(TPU_VARIABLES)} are not set): use --strategy "
+            "auto"
+        )
     if data_is_local:
         raise ModelError(
-            "TPU workers cannot read files of this machine: prepare to a gs:// address, or train with --strategy cpu"
+            "a TPU cannot read files on this machine: use `prepare --out` with a gs:// address, or --strategy cpu"
         )
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
     except (ValueError, RuntimeError, OSError, tf.errors.OpError) as e:
-        reason = " ".join(str(e).split())
-        raise ModelError(f"the TPU cannot be reached ({reason}): train with --strategy gpu or cpu") from e
+        raise ModelError("the TPU cannot be reached: check the network, or use --strategy gpu or cpu") from e
     return tf.distribute.TPUStrategy(resolver)

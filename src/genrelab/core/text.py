@@ -1,4 +1,4 @@
-"""Formats counts and lists of names for notes and errors, always on one line."""
+"""Formats counts, shares and lists of names for messages, always on one line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ def join_first(names: Collection[str], *, most: int = 5) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
-def pluralize(things: Sized | int, what: str) -> str:
-    """`1 row`, `7,197 rows`; `things` may be the number itself."""
+def pluralize(things: Sized | int, what: str, plural: str | None = None) -> str:
+    """`1 row`, `7,197 rows`; `things` may be the number itself. `plural` is given where `what` + `s` is wrong."""
     n = things if isinstance(things, int) else len(things)
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+    return f"{n:,} {what if n == 1 else plural or what + 's'}"
+
+
+def percent(share: float) -> str:
+    """A share in whole percent: `48 %`; with one digit: `evaluation.percent.format_percent`."""
+    return f"{100 * share:.0f} %"

@@ -6,40 +6,34 @@
     ├── answers  model and audio → probabilities, duration, music score, tags and notes
     └── faults   model, path and stamp of a file → why it cannot be classified
 
-A file with another stamp (renamed, moved, retagged, restored from a backup) is hashed, and found by its audio. An error
-is that of its own file only: another name, or another rest of the file, may be what a decoder was missing. A rollback
-journal, not a write-ahead log: home folders may lie on network file systems. A failure of the cache is reported in one
-sentence and costs time, never a prediction.
+A file with another stamp (renamed, moved, retagged, restored from a backup) is found by the hash of its audio. An error
+is stored for its own file only: under another name or with other tags a decoder may read it. The database has a
+rollback journal, no write-ahead log: home folders may be on network file systems. A failure of the cache is reported
+once and costs time, never a prediction.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from genrelab import __version__
 from genrelab.audio.content_hash import sha256_of_audio
-from genrelab.core.config import ClipSettings
-from genrelab.core.errors import printable
 from genrelab.core.file_stamp import Stamp, stamp_of
 from genrelab.core.progress import Notify
-from genrelab.core.sqlite import is_damage, move_aside, open_database
+from genrelab.predict.cache_database import CacheDatabase
 from genrelab.predict.cache_rows import AnswerRow, prediction_from_row, row_from_prediction
 from genrelab.predict.prediction import Prediction
 
 if TYPE_CHECKING:
     from genrelab.predict.file import BundleInUse
-
-T = TypeVar("T")
 
 FILE = "answers.sqlite"
 SCHEMA_VERSION = 4
@@ -67,82 +61,46 @@ MAX_ROWS = 2_000_000
 """Per table; beyond that the oldest rows are deleted. A million files take about 400 MB."""
 
 FLUSH_INTERVAL_S = 1.0
-"""New rows are written to disk at this interval: as much as a kill may cost."""
-
-
-def cache_folder() -> Path:
-    """$GENRELAB_CACHE, else `genrelab` in the folder that this platform has for caches.
-
-    Raises:
-        RuntimeError: the user's home folder is unknown.
-    """
-    if configured := os.environ.get("GENRELAB_CACHE"):
-        return Path(configured)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "genrelab"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "genrelab" / "Cache"
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))  # the XDG specification: ignore a relative one
-    return (base if base.is_absolute() else Path.home() / ".cache") / "genrelab"
+"""New rows are written to disk at this interval; a kill loses the rows since then."""
 
 
 def open_cache(
     notify: Notify = lambda sentence: print(sentence, file=sys.stderr), *, fresh: bool = False
 ) -> PredictionCache:
-    """The cache of this user; where it cannot be opened, one that stores nothing, and `notify` is called with why.
-
-    One that is damaged, or of another schema version, is moved aside, and a new one created.
-
-    Args:
-        fresh: see `PredictionCache`.
-    """
-    try:
-        file = cache_folder() / FILE
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return PredictionCache(file, open_database(file, SCHEMA, SCHEMA_VERSION, notify), notify, fresh)
-    except (OSError, RuntimeError, sqlite3.Error) as e:
-        notify(
-            f"What was heard before cannot be looked up ({e}): all files are heard; GENRELAB_CACHE names another folder"
-        )
-        return PredictionCache(Path(FILE), None, notify)
+    """The cache of this user; see `PredictionCache`."""
+    return PredictionCache(notify, fresh)
 
 
-class PredictionCache:
-    """An open cache, for one thread. Leaving its `with` block writes pending rows.
-
-    It never raises: if the database fails, `notify` is called once, and nothing is cached from then on.
+class PredictionCache(CacheDatabase):
+    """An open cache (see `CacheDatabase`). Leaving its `with` block writes pending rows.
 
     Attributes:
         fresh: look nothing up; new predictions replace the stored ones.
     """
 
-    def __init__(self, file: Path, database: sqlite3.Connection | None, notify: Notify, fresh: bool = False) -> None:
-        self._file, self._database, self._notify, self.fresh = file, database, notify, fresh
+    def __init__(self, notify: Notify, fresh: bool) -> None:
+        super().__init__(FILE, SCHEMA, SCHEMA_VERSION, notify)
+        self.fresh = fresh
         self._new_files: dict[bytes, tuple[bytes, bytes]] = {}
         self._new_answers: dict[tuple[str, bytes], AnswerRow] = {}
         self._new_errors: dict[tuple[str, bytes], tuple[bytes, float | None, str] | None] = {}
         self._written = time.monotonic()
 
-    def __enter__(self) -> PredictionCache:
-        return self
-
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, at: TracebackType | None) -> None:
         self.flush()
-        self._query(_delete_oldest_rows)
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        self.query(_delete_oldest_rows)
+        super().__exit__(kind, e, at)
 
     def lookup(self, bundle: BundleInUse, path: str | Path) -> Prediction | None:
-        """This model's prediction for a file with the same path and stamp; without its timeline."""
+        """This model's prediction for a file with the same path and stamp, without a timeline."""
         stamp = stamp_of(path)
         if stamp is None or self.fresh:
             return None
         file_key = (_key(bundle), _path_bytes(path), stamp.digest)
-        errors = self._query(lambda d: d.execute(SELECT_ERROR, file_key).fetchall())
+        errors = self.query(lambda d: d.execute(SELECT_ERROR, file_key).fetchall())
         if errors:
             return Prediction(str(path), None, None, {}, errors[0][0], bundle.name, errors[0][1])
-        rows = self._query(lambda d: d.execute(BY_FILE, file_key).fetchall())
+        rows = self.query(lambda d: d.execute(BY_FILE, file_key).fetchall())
         return prediction_from_row(bundle, path, rows[0]) if rows else None
 
     def lookup_content(self, bundle: BundleInUse, path: str | Path, payload: bytes) -> Prediction | None:
@@ -155,14 +113,14 @@ class PredictionCache:
             return None
         content_key = (_key(bundle), payload)
         new = self._new_answers.get(content_key)
-        rows = [new] if new is not None else self._query(lambda d: d.execute(BY_PAYLOAD, content_key).fetchall())
+        rows = [new] if new is not None else self.query(lambda d: d.execute(BY_PAYLOAD, content_key).fetchall())
         return prediction_from_row(bundle, path, rows[0]) if rows else None
 
     def store(self, bundle: BundleInUse, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
         """Store a prediction that is `lasting`.
 
         Args:
-            stamp: of the file, taken before it was read. Unless it is settled, neither path nor error is stored.
+            stamp: of the file, taken before it was read. Path and error are stored only if it is settled.
             payload: SHA-256 of its audio, 32 bytes; without it only an error is stored.
         """
         if not prediction.lasting:
@@ -178,7 +136,7 @@ class PredictionCache:
         self.flush_if_due()
 
     def rekey(self, path: str | Path) -> None:
-        """To be called after a file's tags were rewritten: its audio is the same, so its prediction stays valid.
+        """Keep the prediction of a file whose tags were rewritten: its audio is the same.
 
         Raises:
             OSError: the file cannot be read.
@@ -200,32 +158,13 @@ class PredictionCache:
         """Write pending rows."""
         files, answers, errors = self._new_files, self._new_answers, self._new_errors
         if files or answers or errors:
-            self._query(lambda database: _write(database, files, answers, errors))
+            self.query(lambda database: _write(database, files, answers, errors))
         self._new_files, self._new_answers, self._new_errors, self._written = {}, {}, {}, time.monotonic()
-
-    def _query(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
-        if self._database is None:
-            return None
-        try:
-            return query(self._database)
-        except sqlite3.Error as e:
-            self._database.close()
-            self._database = None
-            where = f"{printable(str(self._file))}: {e}"
-            if is_damage(e):
-                where += f"; it was moved to {move_aside(self._file).name}"
-            self._notify(f"{where}. What is heard from now on is not remembered")
-            return None
 
 
 def _key(bundle: BundleInUse) -> str:
-    return _key_of(bundle.fingerprint, __version__, bundle.clips, bundle.second_pass, bundle.stops_early)
-
-
-@lru_cache(maxsize=8)
-def _key_of(fingerprint: str, version: str, clips: ClipSettings, second_pass: bool, stops_early: bool) -> str:
-    clip_key = dataclasses.asdict(clips) | {"looks_again": second_pass, "stops_early": stops_early}
-    return f"{fingerprint} {version} {json.dumps(clip_key)}"
+    clip_key = vars(bundle.clips) | {"looks_again": bundle.second_pass, "stops_early": bundle.stops_early}
+    return f"{bundle.fingerprint} {__version__} {json.dumps(clip_key)}"
 
 
 def _path_bytes(path: str | Path) -> bytes:
@@ -236,20 +175,20 @@ def _write(
     database: sqlite3.Connection,
     files: Mapping[bytes, tuple[Any, ...]],
     answers: Mapping[tuple[str, bytes], tuple[Any, ...]],
-    faults: Mapping[tuple[str, bytes], tuple[Any, ...] | None],
+    errors: Mapping[tuple[str, bytes], tuple[Any, ...] | None],
 ) -> None:
     with database:
         database.execute("BEGIN IMMEDIATE")
-        keys = {(key,) for key, _ in (*answers, *faults)}
+        keys = {(key,) for key, _ in (*answers, *errors)}
         database.executemany("INSERT OR IGNORE INTO models (key) VALUES (?)", keys)
-        rows = [(*what, *row) for what, row in answers.items()]
+        rows = [(*key_and_payload, *row) for key_and_payload, row in answers.items()]
         database.executemany(f"INSERT OR REPLACE INTO answers VALUES ({THE_MODEL}, ?, ?, ?, ?, ?)", rows)
         database.executemany(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(path, *row) for path, row in files.items()]
         )
-        mended = [where for where, row in faults.items() if row is None]
-        database.executemany(f"DELETE FROM faults WHERE model = {THE_MODEL} AND path = ?", mended)
-        rows = [(*where, *row) for where, row in faults.items() if row is not None]
+        corrected = [where for where, row in errors.items() if row is None]
+        database.executemany(f"DELETE FROM faults WHERE model = {THE_MODEL} AND path = ?", corrected)
+        rows = [(*where, *row) for where, row in errors.items() if row is not None]
         database.executemany(f"INSERT OR REPLACE INTO faults VALUES ({THE_MODEL}, ?, ?, ?, ?)", rows)
 
 

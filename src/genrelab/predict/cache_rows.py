@@ -29,7 +29,7 @@ def row_from_prediction(prediction: Prediction) -> AnswerRow:
 
 
 def prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, ...]) -> Prediction | None:
-    """The prediction in a row; None where the row is invalid: then the file is classified again."""
+    """The prediction in a row; None where the row is invalid, so that the file is classified again."""
     blob, duration_s, tags_blob, notes_json = row
     if not (isinstance(blob, bytes) and len(blob) == 8 * len(bundle.genres) and isinstance(duration_s, float)):
         return None
@@ -38,15 +38,14 @@ def prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, .
         return None
     best = int(p.argmax())
     probabilities = dict(zip(bundle.genres, p.tolist(), strict=True))
-    found = Prediction(
-        str(path), bundle.genres[best], float(p[best]), probabilities, duration_s, bundle.name, None, notes=notes
-    )
+    genre, confidence = bundle.genres[best], float(p[best])
+    prediction = Prediction(str(path), genre, confidence, probabilities, duration_s, bundle.name, None, notes=notes)
     if not bundle.reads_embedding:
-        return found
+        return prediction
     if not (isinstance(tags_blob, bytes) and len(tags_blob) == 8 * (1 + len(TAGS))):
         return None
     score, *tags = np.frombuffer(tags_blob, "<f8").tolist()
-    return replace(found, music_score=score, tags=dict(zip(TAGS, tags, strict=True)))
+    return replace(prediction, music_score=score, tags=dict(zip(TAGS, tags, strict=True)))
 
 
 def _notes_from_json(text: Any) -> tuple[str, ...] | None:

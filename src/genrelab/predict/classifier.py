@@ -46,7 +46,7 @@ class Classifier(BundleInUse):
         A file that cannot be used is no exception: its prediction has an `error`.
 
         Args:
-            any: name the most probable genre whatever it is (see `with_any`).
+            any: always name the most probable genre (see `with_any`).
 
         Raises:
             SettingsError: samples without a rate, or of another shape.
@@ -56,7 +56,7 @@ class Classifier(BundleInUse):
         if not isinstance(track, np.ndarray):
             return bundle.decision(predict_file(bundle, track))
         if sr is None:
-            raise SettingsError("samples need their rate: predict(y, sr=44100)")
+            raise SettingsError("samples need a sample rate: predict(y, sr=44100)")
         return bundle.decision(predict_samples(bundle, track, sr))
 
     def predict_many(
@@ -93,8 +93,8 @@ class Classifier(BundleInUse):
 
         Args:
             windows: a number, and up to the same number again where the two likeliest genres are closer than
-                `file.TIE_MARGIN`; `all`; or None: the bundle's own setting, and of bundles that read `embedding` no
-                more of them than make the answer clear.
+                `file.TIE_MARGIN`; `all`; or None: the bundle's own setting. Bundles that read `embedding` then stop
+                as soon as the answer is clear.
 
         Raises:
             SettingsError: anything else.
@@ -102,59 +102,63 @@ class Classifier(BundleInUse):
         if windows is None:
             return self
         if windows != "all" and not (isinstance(windows, int) and windows > 0):
-            raise SettingsError(f"windows must be a number above 0, or all. Received: {windows}")
+            raise SettingsError(f"windows must be a whole number above 0, or all. Received: {windows}")
         clips = replace(self.clips, max_clips=sys.maxsize if windows == "all" else windows)
         return replace(self, clips=clips, second_pass=windows != "all", stops_early=False)
 
+    def with_full_timeline(self) -> Classifier:
+        """The same model and answers; if it stops early, the timeline still has all clips."""
+        return replace(self, full_timeline=True)
+
     def with_any(self) -> Classifier:
-        """The same model, always naming the most probable genre: also of what is no music, and however unsure."""
+        """The same model, always naming the most probable genre, even if it is not music or below the threshold."""
         return replace(self, decision=replace(self.decision, gate=False, thresholds=None))
 
     def with_min_precision(self, precision: float | None) -> Classifier:
         """The same model, returning `unknown` unless calibration tracks support that this share of answers is right.
 
-        See `calibration.Evidence.thresholds` for what that means. It was measured on tracks like those trained on:
-        for other music, or with `with_windows`, it is no more than a guide.
+        `calibration.Evidence.thresholds` defines this. It holds for tracks like the training tracks; for other music,
+        or with `with_windows`, it is only a guide.
 
         Args:
             precision: above 0, below 1, or None: every prediction counts.
 
         Raises:
             SettingsError: any other number.
-            BundleError: the bundle keeps no calibration.
+            BundleError: the bundle has no calibration.
         """
         if precision is None:
             return self
-        found = self._evidence("min_precision", precision, "; --min-confidence does without").thresholds(precision)
+        found = self._evidence("min_precision", precision).thresholds(precision)
         decision = replace(self.decision, thresholds={g: t.confidence for g, t in found.items()})
         return replace(self, decision=decision)
 
     def with_coverage(self, coverage: float | None) -> Classifier:
         """The same model, also returning the set of genres that a track may have (`genre_set`).
 
-        Among tracks like the calibration tracks, this share has its genre in its set (`Evidence.least_likely`); where
-        a prediction is less confident than nearly all of theirs, the set grows until its probabilities add up to the
-        share (`Decision`).
+        Among tracks like the calibration tracks, this share has its genre in its set (`Evidence.least_likely`). For a
+        prediction less confident than nearly all of theirs, the set grows until its probabilities add up to the share
+        (`Decision`).
 
         Args:
             coverage: above 0, below 1, or None: no sets.
 
         Raises:
             SettingsError: any other number.
-            BundleError: the bundle keeps no calibration.
+            BundleError: the bundle has no calibration.
         """
         if coverage is None:
             return self
         least_likely = self._evidence("coverage", coverage).least_likely(coverage)
         return replace(self, decision=replace(self.decision, least_likely=least_likely, coverage=coverage))
 
-    def _evidence(self, name: str, share: float, otherwise: str = "") -> Evidence:
+    def _evidence(self, name: str, share: float) -> Evidence:
         if not 0 < share < 1:
             raise SettingsError(f"{name} must be above 0 and below 1, such as 0.9. Received: {share}")
         if self.calibration is None:
             raise BundleError(
-                f"{printable(str(self.path))}: keeps no calibration, which {name} goes by: train {self.name} again "
-                f"with this genrelab{otherwise}"
+                f"{printable(str(self.path))} has no calibration, which {name} needs: train {self.name} again with "
+                "this version of genrelab"
             )
         return self.calibration
 
@@ -176,5 +180,4 @@ def load_bundle(path: str | Path | None = None) -> Classifier:
         SettingsError: an address that cannot be used here.
     """
     bundle = load_bundle_at(path or default_bundle())
-    used = Decision(gate=bundle.gate)
-    return Classifier(**vars(bundle), decision=used, stops_early=bundle.reads_embedding)
+    return Classifier(**vars(bundle), decision=Decision(gate=bundle.gate), stops_early=bundle.reads_embedding)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
@@ -31,13 +32,13 @@ song gets for 84.5 %, ten for 91.0 %, five and, where these are close, five more
 """
 
 MIN_WINDOWS, CLEAR_MARGIN = 2, 0.4
-"""A bundle that stops early uses at least so many windows, and stops when the probabilities of the two likeliest genres
-are so far apart: the same genre as with ten windows for all but one of 354 clips by unseen artists (two draws), with
-half of the windows (`benchmarks/embedding.py`).
+"""A bundle that stops early uses at least MIN_WINDOWS windows, and stops when the probabilities of the two likeliest
+genres differ by CLEAR_MARGIN: the same genre as with ten windows for all but one of 354 clips by unseen artists (two
+draws), with half of the windows (`benchmarks/embedding.py`).
 """
 
 CLEAR_MUSIC_MARGIN = 1.0
-"""How far from the limit of the gate the music score (log odds) must be for that."""
+"""The music score (log odds) must also differ by this from the limit of the gate."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,13 @@ class BundleInUse(Bundle):
         decision: which predictions count (see `Classifier.with_min_precision` and `Classifier.with_coverage`).
         second_pass: uses the same number of clips again where two genres are close (see `Classifier.with_windows`).
         stops_early: uses clips spread over the track one by one, until the answer is clear.
+        full_timeline: also scores all other clips, for the timeline only, unless a number of clips is set.
     """
 
     decision: Decision = field(default_factory=Decision)
     second_pass: bool = False
     stops_early: bool = False
+    full_timeline: bool = False
 
 
 def predict_file(bundle: BundleInUse, path: str | Path) -> Prediction:
@@ -71,7 +74,7 @@ def predict_file(bundle: BundleInUse, path: str | Path) -> Prediction:
         return _error_prediction(bundle, path, duration_s, e)
     except MemoryError:
         return _error_prediction(
-            bundle, path, duration_s, DecodeError(path, "there is not enough memory for it", stage="read")
+            bundle, path, duration_s, DecodeError(path, "not enough memory to decode it", stage="read")
         )
 
 
@@ -84,7 +87,7 @@ def predict_audio(bundle: BundleInUse, audio: Audio) -> Prediction:
     """
     require_audio_input(bundle)
     duration_s = audio.frames / audio.sr
-    read_clips = partial(audio_clips.clips_from_audio, audio, bundle.clips, duration_s=duration_s)
+    read_clips = partial(audio_clips.clips_from_audio, audio, duration_s=duration_s)
     prediction = _predict_clips(bundle, audio.path, duration_s, read_clips)
     return replace(prediction, notes=tuple(audio.notes))  # all of them are known only now
 
@@ -103,7 +106,8 @@ def predict_samples(bundle: BundleInUse, y: NDArray[Any], sr: int) -> Prediction
             f"Received: {y.dtype} {y.shape} at {sr}"
         )
     try:
-        read_clips = partial(audio_clips.clips_from_samples, y.astype(np.float32), sr, "samples", bundle.clips)
+        audio = audio_clips.AudioInMemory("samples", y.astype(np.float32), sr)
+        read_clips = partial(audio_clips.clips_from_audio, audio)
         return _predict_clips(bundle, "", len(y) / sr, read_clips)
     except (DecodeError, SettingsError, BundleError) as e:
         return _error_prediction(bundle, "", len(y) / sr, e)
@@ -116,26 +120,31 @@ def require_audio_input(bundle: Bundle) -> None:
         BundleError: it reads columns of a table.
     """
     if not bundle.reads_audio:
-        raise BundleError(f"{bundle.path}: {bundle.name} reads columns of a table of features: it cannot hear audio")
+        raise BundleError(f"{bundle.path}: {bundle.name} reads a table of features, not audio: choose another model")
 
 
 def _predict_clips(
     bundle: BundleInUse, path: str | Path, duration_s: float, read_clips: Callable[..., Iterable[audio_clips.Clip]]
 ) -> Prediction:
-    scores = _score_until_clear(bundle, read_clips) if bundle.stops_early else list(score_windows(bundle, read_clips()))
-    if not scores:
-        raise DecodeError(path, f"the beginning, which is what {bundle.name} listens to, is silent", stage="check")
-    pooled = _pool_scores(scores)
+    used = (
+        _score_until_clear(bundle, read_clips)
+        if bundle.stops_early
+        else list(score_windows(bundle, read_clips(bundle.clips)))
+    )
+    if not used:
+        raise DecodeError(path, f"the first clip, the only one that {bundle.name} uses, is silent", stage="check")
+    pooled = _pool_scores(used)
     if bundle.second_pass and bundle.view.name not in FIRST_CLIP_VIEWS and np.diff(np.sort(pooled)[-2:]) < TIE_MARGIN:
-        scores = sorted([*scores, *score_windows(bundle, read_clips(more=True))], key=attrgetter("start_s"))
-        pooled = _pool_scores(scores)
+        used = sorted([*used, *score_windows(bundle, read_clips(bundle.clips, more=True))], key=attrgetter("start_s"))
+        pooled = _pool_scores(used)
     best = int(pooled.argmax())
-    timeline = tuple(WindowScore(s.start_s, s.end_s, _by_genre(bundle, s.p)) for s in scores)
+    shown = _with_other_clips(bundle, used, duration_s, read_clips) if bundle.full_timeline else used
+    timeline = tuple(WindowScore(s.start_s, s.end_s, _by_genre(bundle, s.p)) for s in shown)
     probabilities, confidence = _by_genre(bundle, pooled), float(pooled[best])
     prediction = Prediction(
         str(path), bundle.genres[best], confidence, probabilities, duration_s, bundle.name, None, timeline
     )
-    if (embeddings := _embeddings(scores)) is None:
+    if (embeddings := _embeddings(used)) is None:
         return prediction
     tags = dict(zip(TAGS, tag_probabilities(embeddings).tolist(), strict=True))
     return replace(prediction, tags=tags, music_score=_music_score(embeddings))
@@ -144,15 +153,33 @@ def _predict_clips(
 def _score_until_clear(bundle: Bundle, read_clips: Callable[..., Iterable[audio_clips.Clip]]) -> list[ScoredWindow]:
     """Score clips in an order that spreads over the track, until two genres are far apart; in order of time."""
     scores: list[ScoredWindow] = []
-    for window in score_windows(bundle, read_clips(spread=True)):
+    for window in score_windows(bundle, read_clips(bundle.clips, spread=True)):
         scores.append(window)
         if len(scores) >= MIN_WINDOWS and _is_clear(scores):
             break
     return sorted(scores, key=attrgetter("start_s"))
 
 
+def _with_other_clips(
+    bundle: BundleInUse,
+    used: list[ScoredWindow],
+    duration_s: float,
+    read_clips: Callable[..., Iterable[audio_clips.Clip]],
+) -> list[ScoredWindow]:
+    """The scores used for the answer, and those of all other clips; in order of time. Damage there only ends them."""
+    if not bundle.stops_early:  # they have used all clips that they ever use, and more would take minutes
+        return used
+    scores = {s.start_s: s for s in used}
+    done = scores.keys() & set(audio_clips.clip_starts(duration_s, bundle.clips))
+    others = (c for c in read_clips(replace(bundle.clips, max_clips=sys.maxsize)) if c.start_s not in done)
+    with suppress(DecodeError):
+        for window in score_windows(bundle, others):
+            scores.setdefault(window.start_s, window)
+    return sorted(scores.values(), key=attrgetter("start_s"))
+
+
 def _is_clear(scores: list[ScoredWindow]) -> bool:
-    """Is the likeliest genre far ahead, and does it sound like music or clearly not?"""
+    """Are the two likeliest genres far apart, and is it clear whether this is music?"""
     if np.diff(np.sort(_pool_scores(scores))[-2:]) < CLEAR_MARGIN:
         return False
     embeddings = _embeddings(scores)
@@ -176,7 +203,7 @@ def _pool_scores(scores: list[ScoredWindow]) -> NDArray[np.float64]:
 
 
 def _error_prediction(bundle: Bundle, path: str | Path, duration_s: float | None, error: GenrelabError) -> Prediction:
-    """The prediction of a file that cannot be classified. Lasting if the content is the cause, not disk or memory."""
+    """The prediction of a file that cannot be classified; `lasting` unless disk or memory is the cause."""
     lasting = isinstance(error, DecodeError) and error.stage != "read"
     lasting = lasting and not isinstance(error.__cause__, OSError | MemoryError)
     reason = error.reason if isinstance(error, DecodeError) else str(error)

@@ -1,4 +1,4 @@
-"""How the windows of a track become one answer: here and nowhere else."""
+"""Pools the windows of a track into one answer; no other module does."""
 
 from __future__ import annotations
 

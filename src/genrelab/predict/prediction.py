@@ -11,13 +11,13 @@ from typing import Any
 from genrelab.features.gate import MIN_MUSIC_SCORE
 
 UNKNOWN = "unknown"
-"""The genre of a prediction that does not count: of what is no music, or not confident enough."""
+"""The genre of a prediction that is not music, or below the threshold."""
 
 NOT_MUSIC, UNSURE = "not_music", "unsure"
 """Why a prediction is `unknown`."""
 
 ROUNDING = 1e-9
-"""Confidences of calibration tracks were rounded down to thousandths; a value this close below one counts as equal."""
+"""Confidences of calibration tracks were rounded down to thousandths; differences below this one do not count."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Prediction:
     Attributes:
         genre: the most probable one, or `unknown` where that does not count (see `Decision`).
         confidence: the probability of the most probable genre, also where `genre` is `unknown`.
-        timeline: the scores of each window; empty if the prediction came from the cache.
-        lasting: the same file would get the same prediction; False where it could not be read at all.
+        timeline: the probabilities of each window; empty if the prediction came from the cache.
+        lasting: the same file always gets this prediction; False where disk or memory caused the error.
         genre_set: the genres that the track may have, the most probable first; None unless a coverage was requested.
         tags: probability of each descriptive tag (`features/tags.py`); None where the model does not read `embedding`.
-        music_score: how much it sounds like music (`features/gate.py`); None as above.
+        music_score: log odds that it is music (`features/gate.py`); None where the model does not read `embedding`.
         unknown_because: `not_music` or `unsure` where `genre` is `unknown`.
-        notes: sentences about the audio that were found while it was read (see `Audio.notes`).
+        notes: remarks on the audio, such as damaged parts that were left out (see `Audio.notes`).
     """
 
     path: str
@@ -69,7 +69,7 @@ class Prediction:
         """The object that `predict --json` prints and the service returns.
 
         Args:
-            timeline: include the scores of every window.
+            timeline: include the probabilities of every window.
             tags: include the tags of a model that has them.
             top: number of genres, best first; None: all.
         """
@@ -98,13 +98,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Decision:
-    """Which predictions count; by default, all of music do. Applied last: cached ones are stored without it.
+    """Which predictions count; by default all music does. Applied last: predictions are cached without it.
 
     Attributes:
-        thresholds: for each genre the minimum confidence at which it counts, None if it never does.
-        least_likely: the minimum probability at which a genre belongs to the set of those that a track may have.
+        thresholds: for each genre the minimum confidence at which it counts; None: it never counts.
+        least_likely: the minimum probability of a genre in the set of genres that a track may have.
         coverage: how often the true genre should be in its set; for predictions in which no genre is that likely.
-        gate: is what does not sound like music `unknown`, before any genre is named?
+        gate: is `unknown` returned for what does not sound like music?
     """
 
     thresholds: Mapping[str, float | None] | None = None
@@ -113,43 +113,42 @@ class Decision:
     gate: bool = True
 
     def __call__(self, prediction: Prediction) -> Prediction:
-        """The prediction with the genre and the set that follow from it."""
+        """The prediction with its final genre and set of genres."""
         if self.least_likely is not None:
             prediction = replace(prediction, genre_set=self._set(prediction.probabilities, self.least_likely))
         if prediction.genre is None or prediction.confidence is None:
             return prediction
         if self.gate and prediction.music_score is not None and prediction.music_score < MIN_MUSIC_SCORE:
             return replace(prediction, genre=UNKNOWN, unknown_because=NOT_MUSIC)
-        if self.thresholds is not None and not self.counts(prediction.genre, prediction.confidence):
+        if not self.counts(prediction.genre, prediction.confidence):
             return replace(prediction, genre=UNKNOWN, unknown_because=UNSURE)
         return prediction
 
     def counts(self, genre: str, probability: float) -> bool:
-        """Is a genre this probable enough to be named? Where no thresholds are set, every one is."""
+        """Does a genre with this probability count? Without thresholds every genre does."""
         if self.thresholds is None:
             return True
         threshold = self.thresholds[genre]
         return threshold is not None and probability + ROUNDING >= threshold
 
     def missing_support(self, genre: str, name: str) -> str:
-        """Why a genre, which a person knows by `name`, is too unsure to count; "" where no thresholds are set.
+        """Why a genre with the displayed `name` does not count; "" where no thresholds are set.
 
-        The threshold is rounded up, so that a confidence below it does not read as one above.
+        The threshold is rounded up, so that no confidence below it is displayed as the same number.
         """
         if self.thresholds is None:
             return ""
         threshold = self.thresholds.get(genre)
         if threshold is None:
-            return f"too few tracks support {name} at this precision"
-        return f"{name} counts from {math.ceil(100 * threshold - ROUNDING)} % on"
+            return f"too few calibration tracks for {name} at this precision"
+        return f"{name} needs a confidence of {math.ceil(100 * threshold - ROUNDING)} %"
 
     def _set(self, probabilities: Mapping[str, float], least: float) -> tuple[str, ...]:
-        """Never empty if there are probabilities.
+        """The set of genres; never empty if there are probabilities.
 
-        If no genre is likely enough the prediction is less confident than most, and the best genre alone would look
-        more certain than it is: the set then grows until its probabilities add up to the coverage (the sets of Romano,
-        Sesia and Candes 2020, taking the probabilities at face value). More genres only make it likelier that the
-        true one is among them, so the guarantee of all sets holds.
+        If no genre is likely enough the prediction is less confident than most, and a set of the best genre alone
+        would look too certain: the set then grows until its probabilities add up to the coverage (Romano, Sesia and
+        Candes 2020). A larger set contains the true genre at least as often, so the coverage holds.
         """
         order = sorted(probabilities, key=lambda g: -probabilities[g])
         likely = tuple(g for g in order if probabilities[g] + ROUNDING >= least)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from genrelab.audio.clips import Clip
 from genrelab.bundle.bundle import BATCH_SIZE, Bundle
 from genrelab.core.config import FIRST_CLIP_VIEWS, LogMelView, SamplesView, View
-from genrelab.features.views import compute_many
+from genrelab.features.views import compute
 
 
 class ScoredWindow(NamedTuple):
     """A window from `start_s` to `end_s`; `p` are its probabilities, shape (genres,).
 
-    `embedding` is the window itself, shape (outputs,), of bundles that read `embedding`: tags and the gate use it.
+    `embedding` is the window itself, shape (outputs,), where the bundle reads `embedding`: tags and the gate use it.
     """
 
     start_s: float
@@ -28,19 +28,19 @@ class ScoredWindow(NamedTuple):
 
 
 def score_windows(bundle: Bundle, clips: Iterable[Clip]) -> Iterator[ScoredWindow]:
-    """The windows of clips, in their order; those of several clips go through the network together.
+    """Score the windows of clips, in their order and in batches.
 
-    Windows of `embedding` go through one by one: its small network costs next to nothing, and no clip is read before
-    the one before it was scored, so that the caller may stop.
+    Windows of `embedding` are scored one by one: its small network takes next to no time, and the caller may stop
+    before the next clip is read.
     """
     at_once = 1 if bundle.reads_embedding else BATCH_SIZE
     if bundle.view.name in FIRST_CLIP_VIEWS:
         clips = islice(clips, 1)
     spans: list[tuple[float, float]] = []
     arrays: list[NDArray[Any]] = []
-    for clip, windows in compute_many(bundle.view, clips):
+    for clip in clips:
         clip_end_s = clip.start_s + len(clip.y) / clip.sr
-        for window in windows:
+        for window in compute(bundle.view, clip.y, clip.sr, start_s=clip.start_s):
             spans.append((window.start_s, min(window.start_s + _window_s(bundle.view), clip_end_s)))
             arrays.append(window.x)
         if len(arrays) >= at_once:

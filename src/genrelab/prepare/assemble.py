@@ -1,4 +1,4 @@
-"""Complete pieces become PREPARED: shards, tables, and last `dataset.json`, which marks it as complete."""
+"""Makes PREPARED of complete pieces: shards, tables, and last `dataset.json`, which marks it as complete."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import io
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from genrelab import __version__
 from genrelab.core.config import PARQUET_VIEWS, SCHEMA_VERSION, PrepareSettings
+from genrelab.core.errors import PreparedError
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset, Track
 from genrelab.features.views import table_columns, table_views
@@ -38,7 +40,8 @@ def assemble(out: Folder, dataset: Dataset, settings: PrepareSettings, pieces: l
     files: dict[str, str] = {}
     for name in sorted(view.name for view in settings.views if view.name not in PARQUET_VIEWS):
         files |= _write_shards(out, name, shards, _find_records(pieces, outcomes, name))
-    row_groups = _pieces_by_row_group(pieces, settings)
+    by_group = groupby(pieces, key=lambda piece: piece.items[0].index // settings.shard_tracks)
+    row_groups = [list(group) for _, group in by_group]
     if columns := tuple(c for view in table_views(settings.views) for c in table_columns(view)):
         files |= _write_features(out, dataset, columns, row_groups)
     files |= _write_fingerprints(out, dataset, row_groups)
@@ -53,7 +56,7 @@ def write_tables(out: Folder, dataset: Dataset, outcomes: list[TrackOutcome], ab
 
 
 def tracks_table(tracks: tuple[Track, ...], outcomes: list[TrackOutcome]) -> pa.Table:
-    """`tracks.parquet`: what the dataset gives of each track, and its outcome."""
+    """`tracks.parquet`: the dataset's data of each track, and its outcome."""
     rows = [
         (t.track_id, i, t.path, t.genre, t.artist, t.album, t.licence, t.official_split,
          o.duration_s, o.sha256, o.status, o.error, t.artist_credit, t.recording)
@@ -105,13 +108,6 @@ def inputs_sha256(ids: list[str], settings: dict[str, Any], outcomes: list[Track
     return hashlib.sha256(json.dumps([settings, inputs]).encode()).hexdigest()
 
 
-def _pieces_by_row_group(pieces: list[Piece], settings: PrepareSettings) -> list[list[Piece]]:
-    groups: dict[int, list[Piece]] = {}
-    for piece in pieces:
-        groups.setdefault(piece.items[0].index // settings.shard_tracks, []).append(piece)
-    return list(groups.values())
-
-
 def _find_records(pieces: list[Piece], outcomes: list[TrackOutcome], view: str) -> dict[int, tuple[Path, int]]:
     """By track, the file with its records of a view, and where in it they start."""
     found = {}
@@ -149,47 +145,47 @@ def _write_shards(
 def _write_features(
     out: Folder, dataset: Dataset, columns: tuple[str, ...], row_groups: list[list[Piece]]
 ) -> dict[str, str]:
-    """`features.parquet`, a row group at a time, so that memory does not grow with the number of tracks."""
     schema = _features_schema(columns)
-    ids = [t.track_id for t in dataset.tracks]
-    local = Path(row_groups[0][0].work) / "features.parquet"
-    with pq.ParquetWriter(local, schema, compression="zstd") as writer:
-        for pieces in row_groups:
-            for where, values in _feature_rows(pieces):
-                names = [ids[i] for i, _ in where]
-                writer.write_table(_features_table(names, [s for _, s in where], values, schema))
-    digest = work_unit.file_sha256(local)
-    out.publish(local, "features.parquet")
-    return {"features.parquet": digest}
 
+    def table(pieces: list[Piece]) -> pa.Table | None:
+        parts = [(where, values) for _, where, values in map(work_unit.read, pieces) if where]
+        ids = [dataset.tracks[i].track_id for where, _ in parts for i, _ in where]
+        starts = [start for where, _ in parts for _, start in where]
+        return _features_table(ids, starts, np.concatenate([v for _, v in parts]), schema) if parts else None
 
-def _feature_rows(pieces: list[Piece]) -> Iterator[tuple[list[tuple[int, float]], NDArray[np.float32]]]:
-    parts = [work_unit.read(piece)[1:] for piece in pieces]
-    where = [w for part in parts for w in part[0]]
-    if where:
-        yield where, np.concatenate([part[1] for part in parts if part[0]])
+    return _write_row_groups(out, "features.parquet", schema, row_groups, table)
 
 
 def _write_fingerprints(out: Folder, dataset: Dataset, row_groups: list[list[Piece]]) -> dict[str, str]:
-    """`fingerprints.parquet`, a row group at a time."""
-    local = Path(row_groups[0][0].work) / FINGERPRINTS_FILE
-    with pq.ParquetWriter(local, FINGERPRINTS_SCHEMA, compression="zstd") as writer:
-        for pieces in row_groups:
-            found = [
-                (dataset.tracks[i].track_id, *mark)
-                for piece in pieces
-                for i, mark in work_unit.read_fingerprints(piece)
-            ]
-            columns = zip(*found, strict=True) if found else [()] * len(FINGERPRINTS_SCHEMA)
-            writer.write_table(
-                pa.table(
-                    [pa.array(c, f.type) for c, f in zip(columns, FINGERPRINTS_SCHEMA, strict=True)],
-                    FINGERPRINTS_SCHEMA,
-                )
-            )
-    digest = work_unit.file_sha256(local)
-    out.publish(local, FINGERPRINTS_FILE)
-    return {FINGERPRINTS_FILE: digest}
+    def table(pieces: list[Piece]) -> pa.Table:
+        prints = [found for piece in pieces for found in work_unit.read_fingerprints(piece)]
+        rows = [(dataset.tracks[i].track_id, *mark) for i, mark in prints]
+        names = FINGERPRINTS_SCHEMA.names
+        return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], FINGERPRINTS_SCHEMA)
+
+    return _write_row_groups(out, FINGERPRINTS_FILE, FINGERPRINTS_SCHEMA, row_groups, table)
+
+
+def _write_row_groups(
+    out: Folder, name: str, schema: pa.Schema, row_groups: list[list[Piece]], table: Callable[[list[Piece]], Any]
+) -> dict[str, str]:
+    """Write a table, a row group at a time, so that memory does not grow with the number of tracks.
+
+    Args:
+        table: makes the rows of one group; None where it has none.
+
+    Returns:
+        the file's name and SHA-256.
+    """
+    with (
+        out.replacing(name) as temporary,
+        out.fs.open(temporary, "wb") as f,
+        pq.ParquetWriter(f, schema, compression="zstd") as writer,
+    ):
+        for rows in map(table, row_groups):
+            if rows is not None:
+                writer.write_table(rows)
+    return {name: _stored_sha256(out, name)}
 
 
 def write_feature_table(out: Folder, dataset: Dataset) -> dict[str, str]:
@@ -198,7 +194,7 @@ def write_feature_table(out: Folder, dataset: Dataset) -> dict[str, str]:
     ids = [t.track_id for t in dataset.tracks]
     schema = _features_schema(dataset.features.columns)
     write_parquet(out, "features.parquet", _features_table(ids, [0.0] * len(ids), dataset.features.values, schema))
-    return {"features.parquet": str(out.sha256("features.parquet"))}
+    return {"features.parquet": _stored_sha256(out, "features.parquet")}
 
 
 def _features_schema(columns: tuple[str, ...]) -> pa.Schema:
@@ -211,7 +207,7 @@ def _features_table(ids: list[str], starts: list[float], values: NDArray[np.floa
 
 
 def failures(dataset: Dataset, outcomes: list[TrackOutcome]) -> bytes:
-    """`failures.csv`: every track that is not `ok`, then what else was met and is not used (no id, stage `find`)."""
+    """`failures.csv`: every track that is not `ok`, then other files that are not used (no id, stage `find`)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["track_id", "path", "stage", "error"])
@@ -220,3 +216,10 @@ def failures(dataset: Dataset, outcomes: list[TrackOutcome]) -> bytes:
             writer.writerow([track.track_id, track.path or "", outcome.stage, outcome.error])
     writer.writerows(("", unused.path, "find", unused.reason) for unused in dataset.unused)
     return text.getvalue().encode(errors="backslashreplace")
+
+
+def _stored_sha256(out: Folder, name: str) -> str:
+    digest = out.sha256(name)
+    if digest is None:
+        raise PreparedError(f"{out}/{name} cannot be read back: check the disk, then run the same command again")
+    return digest

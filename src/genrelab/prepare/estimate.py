@@ -15,7 +15,7 @@ from genrelab.prepare.work_unit import PIECE_TRACKS, Piece
 
 
 def max_tracks_per_worker(tracks: int, jobs: int) -> int:
-    """Most tracks that one worker gets, where each takes the next piece when it has finished one."""
+    """Number of tracks of the busiest worker; each takes the next piece when it has finished one."""
     loads = [0] * max(1, min(jobs, -(-tracks // PIECE_TRACKS)))
     for first in range(0, tracks, PIECE_TRACKS):
         heapq.heapreplace(loads, loads[0] + min(PIECE_TRACKS, tracks - first))
@@ -23,14 +23,13 @@ def max_tracks_per_worker(tracks: int, jobs: int) -> int:
 
 
 class Estimate:
-    """Reports what is to be done, and, as soon as each worker may have made a piece, how long the rest will take; after
-    every piece it checks that the disk has room for the rest.
+    """Reports what is to be done and, as soon as each worker may have made a piece, how long the rest will take.
 
-    Time is attributed to tracks that are decoded, disk space to all that may have records: those that are reused from
-    an earlier preparation cost next to no time, and take space in pieces and shards like the others.
+    After every piece it checks that the disk has room for the rest. Only decoded tracks take time; all tracks with
+    records take space: those reused from an earlier preparation, too, in pieces and in shards.
 
     Args:
-        pieces: all of them.
+        pieces: all of them, at least one.
         todo: those that are not done.
         jobs: number of workers.
     """
@@ -42,19 +41,17 @@ class Estimate:
         done = [p for p in pieces if p.number not in waiting]
         self._decode_left = sum(self._track_counts[p.number][0] for p in todo)
         self._usable_left = sum(self._track_counts[p.number][1] for p in todo)
-        self._usable_made, self._bytes = (
-            sum(self._track_counts[p.number][1] for p in done),
-            sum(map(work_unit.n_bytes, done)),
-        )
+        self._usable_made = sum(self._track_counts[p.number][1] for p in done)
+        self._bytes = sum(map(work_unit.n_bytes, done))
         self._decoded, self._seconds, self._n_pieces, self._reported = 0, 0.0, 0, False
-        self._work = Path(pieces[0].work) if pieces else None
+        self._work = Path(pieces[0].work)
         self._old_bytes = _shard_bytes(folder)
         if todo:
             items = [i for p in todo for i in p.items if i.problem is None]
             kept = sum(i.kept is not None for i in items)
-            taken_over = f" and {kept:,} to take over" if kept else ""
+            reused = f", {kept:,} to reuse" if kept else ""
             names = ", ".join(v.name for v in todo[0].settings.views)
-            notify(f"{pluralize(len(items) - kept, 'track')} to prepare{taken_over} into {folder} ({names})")
+            notify(f"  {pluralize(len(items) - kept, 'track')} to decode{reused}; views: {names}")
 
     def after(self, piece: Piece, seconds: float) -> None:
         """Count a finished piece, for which a worker took `seconds`.
@@ -74,24 +71,21 @@ class Estimate:
             self._reported = True
             left_s = max_tracks_per_worker(self._decode_left, self._jobs) * self._seconds / self._decoded
             mb = self._needed_bytes() / 1e6
-            self._notify(
-                f"about {left_s:.0f} s more with {pluralize(self._jobs, 'worker')}, and {mb:,.0f} MB of disk meanwhile"
-            )
+            workers = pluralize(self._jobs, "worker")
+            self._notify(f"  about {left_s:,.0f} s left with {workers}; {mb:,.0f} MB more disk space needed")
         self.check_disk_space()
 
     def check_disk_space(self) -> None:
-        """Check that there is room for the pieces that are left, and for the shards that all of them become.
+        """Check that there is room for the remaining pieces, and for the shards made of all of them.
 
         Raises:
             PreparedError: there is not.
         """
-        if self._work is None:
-            return
         needed, free = self._needed_bytes(), shutil.disk_usage(self._work).free
         if free < needed:
             raise PreparedError(
-                f"{self._work}: about {needed / 1e6:,.0f} MB more are needed and {free / 1e6:,.0f} MB are free. What "
-                "is done is kept: make room, and the same command goes on"
+                f"{self._work} needs about {needed / 1e6:,.0f} MB more, and {free / 1e6:,.0f} MB is free: free some "
+                "disk space and run the same command again, which resumes"
             )
 
     def _needed_bytes(self) -> float:

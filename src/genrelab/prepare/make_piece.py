@@ -1,4 +1,4 @@
-"""A worker's part of a preparation: a few tracks, each decoded once, become records of every view."""
+"""Makes one piece of a preparation in a worker: decodes a few tracks once each and computes every view."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from genrelab.audio import clips as audio_clips
 from genrelab.audio.content_hash import sha256_of_audio
+from genrelab.audio.files import why_unreadable
 from genrelab.core.config import PARQUET_VIEWS, PrepareSettings, View
 from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.core.processes import DECODER_CRASHED
@@ -47,14 +49,15 @@ class TrackOutput:
 def make_piece(piece: Piece) -> float:
     """Make a piece, and return the seconds that it took. Runs in a worker process."""
     started = time.perf_counter()
+    piece.marker.unlink(missing_ok=True)  # left where a worker was killed
     temporary = Path(piece.work) / f".{piece.name}.{uuid.uuid4().hex[:8]}.tmp"
     temporary.mkdir(parents=True)
     outcomes: list[TrackOutcome] = []
     rows: list[tuple[int, float, NDArray[np.float32]]] = []
     fingerprints: list[tuple[int, PackedFingerprint]] = []
     in_shards = [v.name for v in piece.settings.views if v.name not in PARQUET_VIEWS]
-    files = {name: (temporary / records_file(name)).open("wb") for name in in_shards}
-    try:
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((temporary / records_file(name)).open("wb")) for name in in_shards}
         for item in piece.items:
             piece.marker.write_text(str(item.index))
             outcome, output = _process_track(item, piece)
@@ -63,9 +66,6 @@ def make_piece(piece: Piece) -> float:
             fingerprints += [(item.index, mark) for mark in output.fingerprints]
             for name, content in output.records:
                 files[name].write(content)
-    finally:
-        for file in files.values():
-            file.close()
     np.save(temporary / ROWS_FILE, np.array([v for _, _, v in rows], np.float32))
     (temporary / PACKED_FINGERPRINTS_FILE).write_bytes(b"".join(marks for _, (_, _, marks) in fingerprints))
     about = {
@@ -75,7 +75,9 @@ def make_piece(piece: Piece) -> float:
         "files": file_sizes(temporary),
     }
     (temporary / "piece.json").write_text(json.dumps(about))
-    _replace_folder(temporary, piece.folder)
+    if piece.folder.exists():
+        shutil.rmtree(piece.folder)
+    temporary.rename(piece.folder)
     piece.marker.unlink(missing_ok=True)
     return time.perf_counter() - started
 
@@ -85,7 +87,7 @@ def _process_track(item: Item, piece: Piece) -> tuple[TrackOutcome, TrackOutput]
     outcome = TrackOutcome(item.index, "ok", stamp=file_stamp(path))
     try:
         if not path.exists():
-            outcome.status, outcome.stage, outcome.error = "missing", "find", "no such file"
+            outcome.status, outcome.stage, outcome.error = "missing", "find", why_unreadable(path)
         elif item.problem is not None:
             outcome.status, outcome.stage, outcome.error = "failed", "label", item.problem
         else:
@@ -95,7 +97,7 @@ def _process_track(item: Item, piece: Piece) -> tuple[TrackOutcome, TrackOutput]
             return outcome, _reuse_or_make(item, piece.settings, outcome)
     except DecodeError as e:
         outcome.status, outcome.stage, outcome.error = "failed", e.stage, e.reason
-    except SettingsError as e:  # a view that this clip cannot have, such as FMA's own statistics at 8 kHz
+    except SettingsError as e:  # a view that is impossible for this clip, such as FMA's statistics at 8 kHz
         outcome.status, outcome.stage, outcome.error = "failed", "view", str(e)
     return outcome, TrackOutput()
 
@@ -120,7 +122,7 @@ def _reuse(item: Item, kept: ReusableTrack, settings: PrepareSettings) -> TrackO
 
 
 def _make_track(item: Item, settings: PrepareSettings, of: tuple[View, ...] | None = None) -> TrackOutput:
-    """Everything that is made of a track, whose clips are decoded once; `of`: only these views."""
+    """Decode the clips of a track once and compute its views; `of`: only these."""
     path, output, sha256 = Path(item.path), TrackOutput(), _audio_sha256(Path(item.path))
     for clip in audio_clips.read_clips(path, settings.clips):
         wanted = settings.views if of is None else of
@@ -148,9 +150,3 @@ def _audio_sha256(path: Path) -> str:
         return sha256_of_audio(path)
     except OSError as e:
         raise DecodeError(path, e.strerror or str(e), stage="read") from e
-
-
-def _replace_folder(temporary: Path, final: Path) -> None:
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)

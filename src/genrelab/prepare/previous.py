@@ -1,4 +1,4 @@
-"""An earlier preparation in the same place: its content, and what of it is still valid and undamaged."""
+"""An earlier preparation in the same folder: which of its data are still valid and undamaged."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ STAGES = ("find", "read", "label", "decode", "check", "view")
 def find_existing(
     folder: Folder, dataset: Dataset, settings: PrepareSettings, work: Path, notify: Notify
 ) -> Prepared | None:
-    """The preparation that is already there, complete or to be repaired; None where there is none to build on.
+    """The existing preparation, complete or to be repaired; None where there is none to build on.
 
     Raises:
-        PreparedError: it has other settings, holds another dataset, or the folder holds other files.
+        PreparedError: it has other settings or another dataset, or the folder contains other files.
     """
     stored = read_settings(work)
     if folder.exists("dataset.json"):
         about = read_dataset_json(folder)
         if about["name"] != dataset.name:
-            raise PreparedError(f"{folder} holds the dataset {about['name']}, not {dataset.name}: choose another --out")
+            raise PreparedError(f"{folder} was prepared from {about['name']}, not {dataset.name}: choose another --out")
         _check_settings(folder, about["settings"], settings, "it")
         old = _read_or_discard(folder, about, dataset, notify)
         if old is not None and CLIP_CHOICE_KEY not in about["settings"]:
@@ -49,7 +49,7 @@ def find_existing(
     if stored is not None:
         _check_settings(folder, stored, settings, str(work))
     elif [n for n in folder.names() if not n.startswith(".work")]:
-        raise PreparedError(f"{folder} holds other files and no preparation: choose another --out")
+        raise PreparedError(f"{folder} contains other files, but not the output of `prepare`: choose another --out")
     return None
 
 
@@ -60,17 +60,18 @@ def _check_settings(folder: Folder, stored: dict[str, Any], settings: PrepareSet
     only_views = all(d.startswith("views.") and "absent" in d for d in found)  # such as one that is new by default
     keep = f"; or keep its views: --views {','.join(stored['views'])}" if only_views else ""
     raise PreparedError(
-        f"{folder} holds other settings ({'; '.join(found)}): choose another --out, or remove {remove}{keep}"
+        f"{folder} has other settings than requested ({'; '.join(found)}): choose another --out, or "
+        f"remove {remove}{keep}"
     )
 
 
 def _check_clip_choice(old: Prepared, settings: PrepareSettings) -> None:
-    """Refuse one of a version that did not store its choice of clips of long tracks: such versions chose others."""
+    """Refuse a preparation by an earlier version, which used other clips of long tracks."""
     longest = (settings.clips.max_clips + 0.5) * settings.clips.clip_s
     if any(seconds is not None and seconds >= longest for seconds in old.tracks["duration_s"]):
         raise PreparedError(
-            f"{old.folder} was prepared by an earlier version, which chose other clips of tracks of {longest:g} s and "
-            "more: choose another --out, or remove it"
+            f"{old.folder} was prepared by an earlier version, which cut tracks of {longest:g} s or more "
+            "into other clips: choose another --out, or remove it"
         )
 
 
@@ -78,24 +79,24 @@ def _read_or_discard(folder: Folder, about: dict[str, Any], dataset: Dataset, no
     try:
         old = read_prepared(folder)
         found = assemble.inputs_sha256(old.tracks["track_id"], about["settings"], outcomes_of(old))
-        reason = "" if found == about["fingerprint"] else f"{folder}: tracks.parquet has changed since it was written"
+        reason = "" if found == about["fingerprint"] else f"{folder}: tracks.parquet was changed"
     except PreparedError as e:
         reason = str(e).partition(": run the same")[0]
     if not reason:
         return old
     check_root(folder, about, dataset, False)
-    notify(f"{reason}; every track is prepared again")
+    notify(f"{reason}; all tracks are prepared again")
     return None
 
 
 def _differences(stored: Any, wanted: Any, at: str = "") -> Iterator[str]:
-    """Every difference in words: `views.samples.n_samples is 10000 there, 8000 here`."""
+    """Every difference in words: `views.samples.n_samples is 10000, not 8000`."""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for key in sorted({*stored, *wanted}):
             yield from _differences(stored.get(key), wanted.get(key), f"{at}.{key}" if at else key)
     elif stored != wanted:
         shown = [("absent" if v is None else "present" if isinstance(v, dict) else v) for v in (stored, wanted)]
-        yield f"{at} is {shown[0]} there, {shown[1]} here"
+        yield f"{at} is {shown[0]}, not {shown[1]}"
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,9 @@ class PreviousState:
         old: the preparation.
         track_ids: of the dataset now, in its order.
         before: by track id, its index in `old`.
-        sha256: by track id, of the file as it is now, for the tracks that `old` has; None where it cannot be read.
-        whole: names of the shards and tables in `dataset.json` that are as they were written.
-        damaged: those that are not, and shards that do not belong here.
+        sha256: by track id, of the file as it is now, for the tracks of `old`; None where it cannot be read.
+        whole: names of the shards and tables of `dataset.json` that are unchanged.
+        damaged: those that are changed or missing, and shards that do not belong here.
     """
 
     old: Prepared
@@ -142,12 +143,12 @@ def compare(dataset: Dataset, old: Prepared, *, threads: int) -> PreviousState:
 
 
 def check_files(old: Prepared, *, threads: int) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Names of the shards and tables in `dataset.json` that are as they were written; names of those that are not."""
+    """Names of the shards and tables of `dataset.json` that are unchanged, and of the others."""
     files: dict[str, str] = old.about.get("files", {})
     present = [s for view in old.views if view not in PARQUET_VIEWS for s in old.shards(view)]
     names = sorted({*files, *present})
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(lambda name: _sha256_in(old.folder, name), names))
+        found = list(pool.map(old.folder.sha256, names))
     whole = frozenset(n for n, sha in zip(names, found, strict=True) if sha is not None and sha == files.get(n))
     return whole, tuple(n for n in names if n not in whole)
 
@@ -160,8 +161,8 @@ def check_root(folder: Folder, about: dict[str, Any], dataset: Dataset, any_kept
     """
     if about["root"] != str(dataset.root.resolve()) and not any_kept:
         raise PreparedError(
-            f"{folder} was prepared from {about['root']}, and none of its tracks is in {dataset.root}: "
-            "choose another --out, or remove it"
+            f"{folder} was prepared from {about['root']}, and none of its tracks is in {dataset.root}: choose another "
+            "--out, or remove it"
         )
 
 
@@ -169,7 +170,7 @@ def reusable_tracks(state: PreviousState, *, cache: Path) -> dict[str, ReusableT
     """By track id, what can be reused: tracks whose file is unchanged and whose records are undamaged in every view.
 
     Args:
-        cache: folder for copies of old shards that do not lie on this disk.
+        cache: folder for copies of old shards that are not on this disk.
     """
     old, t = state.old, state.old.tracks
     spans = {view: _record_spans(state, view, cache) for view in old.views if view not in PARQUET_VIEWS}
@@ -205,26 +206,20 @@ def _read_fingerprints(state: PreviousState) -> dict[str, list[PackedFingerprint
 
 
 def _record_spans(state: PreviousState, view: str, cache: Path) -> dict[int, list[tuple[str, int, int]]]:
-    """By index in `old`, where a track's records lie on this disk; tracks of damaged shards are left out.
+    """By index in `old`, where a track's records are on this disk; tracks of damaged shards are left out.
 
-    Which tracks a shard holds is read from its records: earlier versions shared them out in another way, and other
-    genres than those of today may have been dealt out.
+    Records themselves name their track: earlier versions and other genres distributed tracks in another way.
     """
     old, found = state.old, dict[int, list[tuple[str, int, int]]]()
     for shard in (s for s in old.shards(view) if s in state.whole):
         local = old.folder.fetch(shard, cache)
         for offset, length, record in tfrecord.read_records(local):
             if isinstance(record, tfrecord.CorruptRecord):
-                raise PreparedError(f"{old.folder}: {shard} changed while it was read ({record.reason}): prepare again")
+                raise PreparedError(
+                    f"{old.folder}: {shard} changed while it was being read: run the same command again"
+                )
             found.setdefault(record.track, []).append((str(local), offset, length))
     return found
-
-
-def _sha256_in(folder: Folder, name: str) -> str | None:
-    try:
-        return folder.sha256(name)
-    except OSError:  # a folder, or what may not be read
-        return None
 
 
 def _sha256(path: Path) -> str | None:
@@ -238,7 +233,7 @@ def only_labels_differ(state: PreviousState, items: list[Item]) -> bool:
     """Are the files and their content the same, so that at most labels, artists and splits differ?"""
     return (
         not state.damaged
-        and FINGERPRINTS_FILE in state.whole  # a preparation of an earlier version has none: they are added
+        and FINGERPRINTS_FILE in state.whole  # earlier versions wrote none: they are added
         and list(state.track_ids) == state.old.tracks["track_id"]
         and all(map(_same_outcome, items, outcomes_of(state.old), map(state.sha256.get, state.track_ids)))
     )
@@ -253,7 +248,7 @@ def _same_outcome(item: Item, before: TrackOutcome, sha256: str | None) -> bool:
 
 
 def outcomes_of(old: Prepared) -> list[TrackOutcome]:
-    """Outcome of each track in `old`. Of record counts only the total is known; it is given to the first track."""
+    """Outcome of each track in `old`. Only the total of record counts is known; the first track gets it."""
     stages, t = _failed_stages(old.folder), old.tracks
     outcomes = [
         TrackOutcome(

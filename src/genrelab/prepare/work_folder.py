@@ -1,4 +1,4 @@
-"""The folder of the pieces until PREPARED is assembled: locked while it is in use, and removed afterwards."""
+"""The folder of pieces: kept to resume from, and removed when PREPARED is assembled."""
 
 from __future__ import annotations
 
@@ -6,35 +6,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from genrelab.core.config import PrepareSettings
-from genrelab.core.lock import locked_folder
-from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
 
 
 def work_folder(folder: Folder) -> Path:
-    """Folder of the pieces: inside a local PREPARED, else in the user's cache, under a name that a resume finds."""
+    """Folder of the pieces: in a local PREPARED, else in the user's cache under a name made of PREPARED's address."""
     if folder.is_local:
         return folder.local / ".work"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "genrelab" / "work" / hashlib.sha256(str(folder).encode()).hexdigest()[:16] / ".work"
-
-
-@contextmanager
-def locked(folder: Folder, place: Path, notify: Notify) -> Iterator[None]:
-    """Lock `place`, where the work folder of PREPARED lies: two preparations would undo each other's work.
-
-    Raises:
-        PreparedError: another `prepare` is writing there.
-    """
-    Folder(place).make_folder()
-    with locked_folder(place, str(folder), busy="is writing here", command="prepare", notify=notify):
-        yield
 
 
 def start(work: Path, settings: PrepareSettings) -> None:
@@ -55,7 +39,7 @@ def read_settings(work: Path) -> dict[str, Any] | None:
 
 
 def settings_as_stored(settings: PrepareSettings) -> dict[str, Any]:
-    """Settings as they come back from JSON, with lists for tuples."""
+    """Settings as JSON returns them, with lists for tuples."""
     stored: dict[str, Any] = json.loads(json.dumps(settings.to_json()))
     return stored
 

@@ -1,7 +1,7 @@
-"""One piece of a preparation: what it is to be made of, and what was made (`make_piece.py` makes it).
+"""One piece of a preparation: its description, and its result (`make_piece.py` makes it).
 
-A piece is a worker's unit of work, and what survives a kill: a folder that gets its name only when it is complete.
-Its content depends on its tracks and the settings alone, never on the worker.
+A piece is a worker's unit of work, and survives a kill: a folder that gets its name only when it is complete. Its
+content depends only on its tracks and the settings, not on the worker.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ PIECE_TRACKS = 5
 """Tracks per piece: the most work that a kill can cost each worker."""
 
 PackedFingerprint = tuple[float, str, bytes]
-"""Of a clip: start_s, SHA-256 of its track's audio without tags, its landmarks as `fingerprint.pack` packs them."""
+"""start_s of a clip, SHA-256 of its track's audio without tags, the clip's landmarks from `fingerprint.pack`."""
 
 
 @dataclass(frozen=True)
 class ReusableTrack:
-    """Content of an earlier preparation for a track whose file has not changed.
+    """Data of an earlier preparation for a track whose file has not changed.
 
     Attributes:
         spans: for each view in shards, (file, offset, length) of the track's records.
         rows: (start_s, values) of its rows in `features.parquet`.
-        fingerprints: its rows in `fingerprints.parquet`; None where there is none, as earlier versions wrote.
+        fingerprints: its rows in `fingerprints.parquet`; None where that is missing: earlier versions wrote none.
     """
 
     sha256: str
@@ -131,7 +131,7 @@ def read_fingerprints(piece: Piece) -> list[tuple[int, PackedFingerprint]]:
 
 
 def is_done(piece: Piece) -> bool:
-    """Is the piece complete, and made of the files as they are now?"""
+    """Is the piece complete, and are its files unchanged?"""
     try:
         about = json.loads((piece.folder / "piece.json").read_text())
     except (FileNotFoundError, ValueError):
@@ -173,13 +173,13 @@ def file_sha256(path: Path) -> str:
 
 
 def file_stamp(path: Path) -> FileStamp:
-    """Tells whether a file is still the one that it was."""
+    """Path and stamp, to find out later whether the file has changed."""
     stamp = stamp_of(path)
     return str(path), "" if stamp is None else stamp.digest.hex()
 
 
 def plan(items: list[Item], work: Path, settings: PrepareSettings, *, tracks: int) -> list[Piece]:
-    """Pieces of `tracks` tracks that follow each other; none crosses the border of a row group of the tables."""
+    """Pieces of `tracks` consecutive tracks; none crosses the border of a row group of the tables."""
     borders = range(0, len(items), settings.shard_tracks)
     chunks = [items[i : min(i + tracks, b + settings.shard_tracks)] for b in borders for i in
               range(b, min(b + settings.shard_tracks, len(items)), tracks)]  # fmt: skip

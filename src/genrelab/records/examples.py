@@ -33,7 +33,7 @@ PARALLEL_SHARDS = 8
 
 @dataclass(frozen=True)
 class Labels:
-    """Genre, role and group of each track of PREPARED, in track order.
+    """Genre, role and group of each track of PREPARED, in their order.
 
     Attributes:
         genres: the task's genres, sorted; `y` are indices into them.
@@ -65,8 +65,7 @@ class Examples:
     Attributes:
         track, start_s: one entry per window, in reading order: that of the shards, or of the tracks in flat views.
         fingerprint: of the prepared inputs and settings.
-        damage: one sentence that names the shards that are damaged, and the tracks and genres that cannot be read, so
-            that they are left out; "" where nothing is. `n_lost` windows in all.
+        damage: a message that names damaged shards and the tracks left out because of them; "" where there are none.
     """
 
     view: View
@@ -75,7 +74,6 @@ class Examples:
     start_s: NDArray[np.float32]
     fingerprint: str = ""
     damage: str = ""
-    n_lost: int = 0
     _values: NDArray[np.float32] | None = field(default=None, repr=False)  # of flat views
     _shards: tuple[Path, ...] = field(default=(), repr=False)
 
@@ -110,7 +108,7 @@ class Examples:
     def rows(self, *roles: str, at_most: int | None = None) -> WindowArrays:
         """Windows of these roles (of all if none is given), or the first of them, in memory, in the view's dtype.
 
-        All windows of a table are the table itself, not a copy; do not modify them.
+        All windows of a table are the table itself, no copy; do not modify them.
         """
         chosen = np.isin(self.role, roles) if roles else np.ones(len(self), bool)
         if at_most is not None:
@@ -121,9 +119,8 @@ class Examples:
     def batches(self, *roles: str, batch_size: int, in_order: bool = True) -> Any:
         """A `tf.data.Dataset` of (x float32 (batch, *shape), y int64 (batch,)), the same at every run.
 
-        Records are parsed many at a time and cached in memory if they fit, and the next batch is prepared while the
-        last one is used. Without `in_order` shards are read in parallel, in another fixed order: for rows that are
-        shuffled anyway.
+        Records are cached in memory if they fit, and the next batch is prepared while the last one is used. Without
+        `in_order` shards are read in parallel, in another fixed order, for rows that are shuffled anyway.
         """
         tf, _ = load_tensorflow()
         wanted = np.isin(self.labels.role, roles or ("fit", "choose", "score"))
@@ -149,7 +146,7 @@ class Examples:
         return np.asarray(n.sum() / (len(n) * np.maximum(n, 1)), np.float64)
 
     def _read_rows(self, chosen: NDArray[np.bool_], place: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """The windows that `chosen` (windows,) marks, in reading order, or each where `place` (chosen,) says."""
+        """The windows that `chosen` (windows,) marks, in reading order, or each at its `place` (chosen,)."""
         x = np.empty((int(chosen.sum()), *self.shape), self.view.dtype)
         row = filled = 0
         if not len(x):
@@ -157,7 +154,7 @@ class Examples:
         for shard in self._shards:
             for _, _, record in tfrecord.read_records(shard):
                 if isinstance(record, tfrecord.CorruptRecord):
-                    raise PreparedError(f"{shard}: changed while it was read ({record.reason}); train again")
+                    raise PreparedError(f"{shard} changed while it was being read: run the same command again")
                 if self.labels.role[record.track] == "none":
                     continue
                 if chosen[row]:
@@ -201,13 +198,13 @@ def load_examples(prepared: Prepared, view_name: str, labels: Labels, *, cache: 
     """The windows of a view whose tracks have a role.
 
     Args:
-        cache: folder for copies of shards that are not on this disk, or are damaged; created when needed, and to be
-            kept as long as the examples are used.
-        strict: refuse damaged shards instead of leaving out what they have lost.
+        cache: folder for copies of shards that are not on this disk, or are damaged; created when needed, and needed
+            as long as the examples are used.
+        strict: refuse damaged shards instead of leaving out lost tracks.
 
     Raises:
-        PreparedError: the view or its table is missing or damaged; shards are damaged and nothing is left of a genre to
-            learn from, or of a role; or `strict`, and a shard is damaged.
+        PreparedError: the view or its table is missing or damaged; damaged shards leave a genre or a role without
+            tracks; or `strict`, and a shard is damaged.
     """
     view = prepared.view(view_name)
     if view_name in PARQUET_VIEWS:
@@ -220,14 +217,14 @@ def load_examples(prepared: Prepared, view_name: str, labels: Labels, *, cache: 
     start_s = np.array([t for shard in found.shards for t in shard.start_s], np.float32)
     keep = labels.role[track] != "none"
     examples = Examples(
-        view, labels, track[keep], start_s[keep], prepared.about["fingerprint"], found.damage, found.n_lost,
+        view, labels, track[keep], start_s[keep], prepared.about["fingerprint"], found.damage,
         _shards=tuple(readable_copy(shard, cache) for shard in found.shards),
     )  # fmt: skip
     return _as_table(examples) if view_name in FLAT_VIEWS else examples
 
 
 def _check_enough(labels: Labels, track: NDArray[np.int64], damage: str) -> None:
-    """Is there, in spite of the damage, something left of every genre to learn from, and of every role?"""
+    """Refuse damage that leaves a genre without training tracks, or a role without tracks."""
     if not damage:
         return
     left = np.isin(np.arange(len(labels.role)), track)
@@ -237,14 +234,14 @@ def _check_enough(labels: Labels, track: NDArray[np.int64], damage: str) -> None
 
     genres = [g for number, g in enumerate(labels.genres) if is_lost((labels.role == "fit") & (labels.y == number))]
     if genres:
-        raise PreparedError(f"nothing is left to learn {join_first(genres)} from: {damage}")
-    for role, purpose in (("choose", "choose epochs with"), ("score", "score")):
+        raise PreparedError(f"no training track is left of {join_first(genres)}: {damage}")
+    for role, part in (("choose", "to choose the best epoch with"), ("score", "to score models with")):
         if is_lost(labels.role == role):
-            raise PreparedError(f"nothing is left to {purpose}: {damage}")
+            raise PreparedError(f"no track is left {part}: {damage}")
 
 
 def _as_table(examples: Examples) -> Examples:
-    """The same windows in memory, in the order of their tracks, as those of a table: shards hold another order."""
+    """The same windows in memory, in the order of their tracks, as in a table: shards have another order."""
     order = np.argsort(examples.track, kind="stable")
     values = examples._read_rows(np.ones(len(order), bool), np.argsort(order))
     values.flags.writeable = False  # all models of a run share the array
@@ -263,5 +260,5 @@ def _from_table(prepared: Prepared, view: View, labels: Labels) -> Examples:
 
 
 def _select_rows(values: NDArray[np.float32], rows: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Rows of `values` (n, columns) that `rows` (n,) marks; where it marks all, no copy (of hundreds of megabytes)."""
+    """Rows of `values` (n, columns) that `rows` (n,) marks; no copy (of hundreds of megabytes) where it marks all."""
     return values if rows.all() else values[rows]

@@ -6,6 +6,8 @@ import hashlib
 import io
 import shlex
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +44,7 @@ TRACKS_SCHEMA = pa.schema(
 """Columns of `tracks.parquet`."""
 
 NEWER_COLUMNS = ("artist_credit", "recording")
-"""Columns that `tracks.parquet` of earlier versions lacks: nothing is known of them there."""
+"""Columns that earlier versions did not write: their values are unknown there."""
 
 AUDIT_FILE = "audit.json"
 
@@ -59,7 +61,7 @@ REQUIRED_FIELDS = {
 }  # fmt: skip
 """Required fields of `dataset.json`."""
 
-RERUN_HINT = "run the same `prepare` again to mend it"
+RERUN_HINT = "run the same `prepare` again to repair it"
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ class Prepared:
         """
         if name not in self.views:
             raise PreparedError(
-                f"{self.folder}: holds no view {name!r}, only {', '.join(self.views)}; prepare again into "
-                f"another folder with --views {','.join([*self.views, name])}"
+                f"{self.folder} has no view {name!r}, only {', '.join(self.views)}: prepare into another folder with "
+                f"--views {','.join([*self.views, name])}"
             )
         return self.views[name]
 
@@ -129,9 +131,9 @@ class Prepared:
         return found, dict(zip(ids, table["payload_sha256"], strict=True))
 
     def recordings(self) -> list[object | None]:
-        """Of each track, what is equal for tracks of one recording: pieces of it, and copies however encoded.
+        """Of each track a key that is equal for tracks of one recording: its pieces, and copies in any encoding.
 
-        None for a track that is the only one of its recording, as far as is known.
+        None for a track that is the only known one of its recording.
         """
         pieces = [() if key is None else (key,) for key in self.tracks["recording"]]
         groups = connected_groups(len(self), pieces, pairs=((g[0], i) for g in self.copies() or () for i in g[1:]))
@@ -139,10 +141,7 @@ class Prepared:
         return [group if sizes[group] > 1 else None for group in groups]
 
     def copies(self) -> list[list[int]] | None:
-        """Groups of tracks with the same audio, or equal rows of a table, as the audit of these very tracks found them.
-
-        None where there is no such audit.
-        """
+        """Groups of tracks with the same audio, or equal rows of a table; None where these were not audited."""
         try:
             found = self.folder.read_json(AUDIT_FILE)
             groups: list[list[int]] = found["copies"]
@@ -154,7 +153,7 @@ class Prepared:
     def features(
         self, view: str | None = None
     ) -> tuple[list[str], NDArray[np.float32], tuple[str, ...], NDArray[np.float32]]:
-        """`features.parquet`, or what it holds of one view.
+        """`features.parquet`, or its columns of one view.
 
         Returns:
             track ids, window starts in seconds (rows,), column names, values (rows, columns).
@@ -187,20 +186,34 @@ def open_prepared(address: str | Folder) -> Prepared:
     folder = address if isinstance(address, Folder) else Folder(address)
     if not folder.exists("dataset.json"):
         if folder.exists("prepared/dataset.json"):
-            raise PreparedError(f"{folder} is no preparation and holds one: did you mean {folder}/prepared?")
+            raise PreparedError(f"{folder} is not the output of `prepare`, but contains it: use {folder}/prepared")
         if folder.exists("run.json"):  # do not advise `prepare` here: it would be refused, or mix the two
-            raise PreparedError(f"{folder} is a RUN: give the preparation that it was trained on")
+            raise PreparedError(f"{folder} is a run folder: give the prepared folder that it was trained on")
         state = "is unfinished (no dataset.json): run the same `prepare` again to complete it"
-        empty = "holds no preparation: make one with `genrelab prepare ROOT --out " + f"{shlex.quote(str(folder))}`"
-        raise PreparedError(f"{folder}: {state if folder.exists('.work') else empty}")
+        empty = f"is not the output of `prepare`: run `genrelab prepare ROOT --out {shlex.quote(str(folder))}`"
+        raise PreparedError(f"{folder} {state if folder.exists('.work') else empty}")
     prepared = read_prepared(folder)
     if not set(prepared.tracks["genre"]) <= {None, *prepared.genres}:  # `prepare` was killed between the two files
         raise _mismatch_error(folder)
     return prepared
 
 
+def find_prepared(run: Folder, facts: Mapping[str, Any]) -> Prepared | None:
+    """The preparation of a run, in RUN or at its former place; None if it is gone or has changed.
+
+    Args:
+        facts: content of the run's `run.json`.
+    """
+    for folder in (run / "prepared", facts["dataset"].get("prepared") or run / "prepared"):
+        with suppress(PreparedError, OSError):
+            prepared = open_prepared(folder)
+            if prepared.about["fingerprint"] == facts["dataset"].get("fingerprint"):
+                return prepared
+    return None
+
+
 def read_prepared(folder: Folder) -> Prepared:
-    """The same, but its table may hold other genres than `dataset.json`: `prepare` can repair that."""
+    """The same, but its table may have other genres than `dataset.json`: `prepare` can repair that."""
     about = read_dataset_json(folder)
     return Prepared(folder, about, _read_tracks(folder, about), _parse_views(folder, about))
 
@@ -213,8 +226,8 @@ def read_dataset_json(folder: Folder) -> dict[str, Any]:
         raise _damaged_error(folder, str(e)) from e
     if about.get("schema") != SCHEMA_VERSION:
         raise PreparedError(
-            f"{folder}: dataset.json has schema {about.get('schema')!r}, this genrelab reads {SCHEMA_VERSION}; "
-            "prepare again into another folder"
+            f"{folder}: dataset.json has schema {about.get('schema')!r}, this version of genrelab reads "
+            f"{SCHEMA_VERSION}: prepare into another folder"
         )
     wrong = [k for k, kind in REQUIRED_FIELDS.items() if not isinstance(about.get(k), kind)]
     if wrong:
@@ -223,7 +236,7 @@ def read_dataset_json(folder: Folder) -> dict[str, Any]:
 
 
 def _damaged_error(folder: Folder, reason: str) -> PreparedError:
-    return PreparedError(f"{folder}: dataset.json is damaged ({reason}); prepare again into another folder")
+    return PreparedError(f"{folder}: dataset.json is damaged ({reason}): prepare into another folder")
 
 
 def _parse_views(folder: Folder, about: dict[str, Any]) -> dict[str, View]:
@@ -234,7 +247,7 @@ def _parse_views(folder: Folder, about: dict[str, Any]) -> dict[str, View]:
 
 
 def _read_tracks(folder: Folder, about: dict[str, Any]) -> dict[str, list[Any]]:
-    """Columns of `tracks.parquet`, with as many rows as `dataset.json` counts."""
+    """Columns of `tracks.parquet`, whose number of rows must be that of `dataset.json`."""
     table = _read_table(folder, "tracks.parquet")
     older = [name for name in TRACKS_SCHEMA.names if name not in NEWER_COLUMNS]
     if table.schema.names not in (TRACKS_SCHEMA.names, older) or table.num_rows != about["counts"].get("tracks"):
@@ -263,12 +276,12 @@ def read_parquet(folder: Folder, name: str, columns: list[str] | None = None, *,
         sha256: of the file as it was written, if known: most flipped bits of a table would be read as other values.
 
     Raises:
-        PreparedError: it cannot be read, is not as it was written, or lacks one of the columns.
+        PreparedError: it cannot be read, was changed, or lacks one of the columns.
     """
     try:
         content = folder.read_bytes(name)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            raise PreparedError(f"{folder}: {name} is not as it was written")
+            raise PreparedError(f"{folder}: {name} was changed or damaged")
         file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         # Without threads: a thread of pyarrow that is still running when Python exits aborts the process
         # (apache/arrow#34314).

@@ -1,4 +1,4 @@
-"""The shards of a view as they lie on the disk: which records can be used, and what is lost where they are damaged."""
+"""Checks the shards of a view: which records can be used, and which tracks are lost where shards are damaged."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from genrelab.records import tfrecord
 from genrelab.records.prepared import Prepared
 
 AGAIN = "Run the same `prepare` again"
-ANOTHER_FILE = "not the file that `prepare` wrote, so no record of it is used"
-GENRES_NAMED = 30
+ANOTHER_FILE = "not the file that `prepare` wrote: none of its records is used"
+MAX_GENRES_NAMED = 30
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Shard:
 
     Attributes:
         path: on this disk.
-        n_written: number of records that it should hold.
+        n_written: number of records in it when it was written.
         spans: offset and length in bytes of each record that can be used.
         track, start_s: of the same records.
-        problem: what is wrong with it; "" where it is as it was written.
+        problem: what is wrong with it; "" where it is unchanged.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Shard:
 
     @property
     def n_lost(self) -> int:
-        """How many of its records cannot be used."""
+        """Number of its records that cannot be used."""
         return max(0, self.n_written - len(self.spans))
 
 
@@ -50,21 +50,19 @@ class ShardsOfView:
     """All shards of a view.
 
     Attributes:
-        shards: those that hold records, in order.
-        damage: one sentence that names what is damaged and lost, with genres; "" where nothing is.
-        n_lost: how many records cannot be used.
+        shards: those with records, in order.
+        damage: a message that names damaged shards, and lost tracks by genre; "" where there are none.
     """
 
     shards: list[Shard] = field(repr=False)
     damage: str = ""
-    n_lost: int = 0
 
 
 def check_shards(prepared: Prepared, view: View, *, cache: Path) -> ShardsOfView:
     """Check every record of a view once: TensorFlow's reader would stop at the first bad one.
 
     Args:
-        cache: folder for copies of shards that do not lie on this disk.
+        cache: folder for copies of shards that are not on this disk.
     """
     present, written = prepared.shards(view.name), _written_sha256(prepared, view)
     found = {
@@ -75,19 +73,17 @@ def check_shards(prepared: Prepared, view: View, *, cache: Path) -> ShardsOfView
     }
     found = _without_repetitions(found)
     damage = _describe(prepared, view, found) if any(shard.problem for shard in found.values()) else ""
-    usable = [shard for shard in found.values() if shard.spans]
-    return ShardsOfView(usable, damage, sum(shard.n_lost for shard in found.values()))
+    return ShardsOfView([shard for shard in found.values() if shard.spans], damage)
 
 
 def check_shard(prepared: Prepared, view: View, name: str, *, cache: Path) -> Shard:
     """Check every record of one shard.
 
-    Its hash tells whether it is as it was written. Where it is not, records whose checksums are right are used, unless
-    they show that the file is another one.
+    Where its hash differs, records with correct checksums are used, unless they show that it is another file.
     """
     path, written = prepared.folder.fetch(name, cache), _written_sha256(prepared, view)
     if name not in written:
-        return Shard(path, problem="not a file that `prepare` wrote, so it is not read")
+        return Shard(path, problem="not a file that `prepare` wrote: it is not read")
     shard = Shard(path, tfrecord.shard_records(path.name))
     try:
         with path.open("rb") as f:
@@ -103,7 +99,7 @@ def check_shard(prepared: Prepared, view: View, name: str, *, cache: Path) -> Sh
 
 
 def readable_copy(shard: Shard, folder: Path) -> Path:
-    """The shard, or a copy in `folder` without what cannot be used."""
+    """The shard, or a copy in `folder` without the records that cannot be used."""
     if not shard.problem:
         return shard.path
     copy = folder / "salvaged" / shard.path.parent.name / shard.path.name
@@ -116,13 +112,13 @@ def readable_copy(shard: Shard, folder: Path) -> Path:
 
 
 def _written_sha256(prepared: Prepared, view: View) -> dict[str, str | None]:
-    """By name, SHA-256 of the view's shards as they were written; None where `dataset.json` does not tell."""
+    """By name, SHA-256 of the view's shards as they were written; None where `dataset.json` has none."""
     files: dict[str, str | None] = prepared.about.get("files") or dict.fromkeys(prepared.shards(view.name))
     return {n: sha for n, sha in files.items() if n.startswith(f"{view.name}/") and tfrecord.is_shard(Path(n).name)}
 
 
 def _read_into(shard: Shard, view: View, n_tracks: int) -> tuple[list[tuple[int, tfrecord.CorruptRecord]], bool]:
-    """Fill in what can be read.
+    """Add the records that can be read to `shard`.
 
     Returns:
         (length, record) of each corrupt record, and whether all others fit the view and the table of tracks.
@@ -140,7 +136,7 @@ def _read_into(shard: Shard, view: View, n_tracks: int) -> tuple[list[tuple[int,
 
 
 def _without_repetitions(found: dict[str, Shard]) -> dict[str, Shard]:
-    """Use no record of a damaged shard that holds a track of another one: it is a copy of something else."""
+    """Use no record of a damaged shard that contains a track of another shard: it is a copy of another file."""
     taken = {track for shard in found.values() if not shard.problem for track in shard.track}
     checked = {}
     for name, shard in found.items():
@@ -156,10 +152,10 @@ def _describe_corrupt(shard: Shard, corrupt: list[tuple[int, tfrecord.CorruptRec
     of = f"{shard.n_written:,} records"
     inside = [record.reason for length, record in corrupt if length]
     parts = [f"{len(inside):,} of {of} damaged ({inside[0]})"] if inside else []
-    if len(inside) < len(corrupt):  # the last one: no record can be located behind it
+    if len(inside) < len(corrupt):  # the last one: no record after it can be located
         n, reason = len(shard.spans) + len(inside), corrupt[-1][1].reason
         if n >= shard.n_written:
-            parts.append(f"more bytes behind its {of}")
+            parts.append(f"more bytes after its {of}")
         elif reason == tfrecord.CUT_OFF:
             parts.append(f"cut off after {n:,} of {of}")
         else:
@@ -168,7 +164,7 @@ def _describe_corrupt(shard: Shard, corrupt: list[tuple[int, tfrecord.CorruptRec
 
 
 def _describe(prepared: Prepared, view: View, found: dict[str, Shard]) -> str:
-    """One sentence: what is wrong with the shards, how many tracks of which genres that costs, what to do now."""
+    """A message: the problems of the shards, the lost tracks by genre, and what to do now."""
     problems = {name: shard.problem for name, shard in found.items() if shard.problem}
     if len(problems) == 1:
         ((name, problem),) = problems.items()
@@ -176,12 +172,12 @@ def _describe(prepared: Prepared, view: View, found: dict[str, Shard]) -> str:
     else:
         each = "; ".join(f"{Path(name).name}: {problem}" for name, problem in problems.items())
         n = f"{len(problems):,} of {pluralize(found, 'shard')}"
-        place = f"{prepared.folder}/{view.name}: {n} are not as they were written ({each})"
+        place = f"{prepared.folder}/{view.name}: {n} damaged ({each})"
     readable = {track for shard in found.values() for track in shard.track}
     lost = [i for i, usable in enumerate(prepared.usable) if usable and i not in readable]
     if not lost:
-        whole = " as a whole" if any(shard.n_lost for shard in found.values()) else ""
-        return f"{place}; no track is lost{whole}. {AGAIN}: it puts that right"
+        whole = " completely" if any(shard.n_lost for shard in found.values()) else ""
+        return f"{place}; no track is lost{whole}. {AGAIN} to repair it"
     by_genre = sorted(Counter(str(prepared.tracks["genre"][i]) for i in lost).items())
-    genres = join_first([f"{genre} {n:,}" for genre, n in by_genre], most=GENRES_NAMED)
-    return f"{place}; {pluralize(lost, 'track')} cannot be read: {genres}. {AGAIN}: it makes them anew"
+    genres = join_first([f"{genre} {n:,}" for genre, n in by_genre], most=MAX_GENRES_NAMED)
+    return f"{place}; {pluralize(lost, 'track')} cannot be read: {genres}. {AGAIN} to decode them again"

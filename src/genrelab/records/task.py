@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.storage import Folder
+from genrelab.core.text import join_first, pluralize
 from genrelab.records.examples import Labels
 from genrelab.records.prepared import TRACKS_SCHEMA, Prepared, write_parquet
 from genrelab.splits.split import Split, make_split
@@ -53,8 +54,8 @@ class Task:
         """Labels of every track.
 
         Args:
-            chooses: does the model choose anything (epochs) on rows that it is not fitted on? If not, it is fitted
-                on the whole training part, including a fifth of it that may be set aside for choosing.
+            chooses: does the model choose anything (epochs) on rows that it is not fitted on? If not, it is fitted on
+                the whole training set, with the fifth that is otherwise used for choosing.
         """
         genre_number = {g: i for i, g in enumerate(self.genres)}
         role = np.array(self.split.roles)
@@ -68,16 +69,16 @@ class Task:
         return list(artists_with_recordings(self.prepared.tracks["artist"], self.recordings))
 
     def groups(self) -> list[str | None] | None:
-        """What may not stand on two sides, for each track: its artist, else its recording; None for one by itself.
+        """Of each track the group that must not be split: its artist, else its recording, None where neither is known.
 
-        None as a whole where neither is known of any track.
+        None where neither is known of any track.
         """
         recordings = (None if r is None else f"\trecording {r}" for r in self.recordings)
         keys = [artist or recording for artist, recording in zip(self.artists(), recordings, strict=True)]
         return keys if any(k is not None for k in keys) else None
 
     def recording_groups(self) -> list[str | None] | None:
-        """The recording of each track, one of its own for every other track; None where all are by themselves."""
+        """The recording of each track, a key of its own where that is unknown; None where all are unknown."""
         if all(recording is None for recording in self.recordings):
             return None
         return [f"{i:09d}" if r is None else f"recording {r}" for i, r in enumerate(self.recordings)]
@@ -88,9 +89,10 @@ class Task:
 
     @property
     def sentence(self) -> str:
-        """The split in one sentence."""
-        counts = ", ".join(f"{n} {part}" for part, n in self.split.counts.items() if n or part != "excluded")
-        return f"Split {self.split.policy}: {counts}; {len(self.genres)} genres; scored on {self.split.scored_part}"
+        """The split in one line."""
+        counts = ", ".join(f"{n:,} {part}" for part, n in self.split.counts.items() if n)
+        genres = pluralize(self.genres, "genre")
+        return f"split {self.split.policy}: {counts}; {genres}; scored on {self.split.scored_part} tracks"
 
     def dataset_json(self) -> dict[str, Any]:
         """The entry of the dataset in `run.json`."""
@@ -136,9 +138,12 @@ def make_task(prepared: Prepared, settings: TrainSettings) -> Task:
     notes = list(split.notes)
     absent = [g for g in prepared.genres if g not in genres]
     if absent:
-        notes.append(f"no usable track on this disk, so not part of the task: {', '.join(absent)}")
+        notes.append(f"left out, because they have no usable track: {join_first(absent)}")
     if prepared.copies() is None:
-        notes.append("copies of a track may stand on both sides: the preparation does not list them; prepare again")
+        notes.append(
+            "copies of a track may be in more than one set, because no search for copies was made: run the same "
+            "`prepare` again"
+        )
     return Task(prepared, split, genres, tuple(notes), tuple(recordings))
 
 

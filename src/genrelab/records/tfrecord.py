@@ -1,4 +1,4 @@
-"""Writes windows of tracks to TFRecord files, and reads them back; says which tracks lie in which of them.
+"""Encodes windows of tracks as TFRecords, reads them back, and distributes tracks over shards.
 
 A record is a `tf.train.Example` with the fields below. The payload is stored as raw little-endian bytes whose
 dtype and shape are in `dataset.json`: a list of floats costs twenty times as much to write. TensorFlow reads
@@ -8,12 +8,11 @@ these files, but is not needed to write or to check them.
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -24,11 +23,8 @@ FIELDS = {"track": "int64", "start_s": "float", "x": "bytes"}
 CUT_OFF = "the file ends inside a record"
 """The reason of the last `CorruptRecord` of a file that is too short."""
 
-_LENGTH = struct.Struct("<Q")
-_CRC = struct.Struct("<I")
 _SHARD_NAME = re.compile(r"\d{5,}-of-\d{5,}-(\d{4,})\.tfrecord")
-_KINDS = {"bytes": ("bytes_list", 1, "TYPE_BYTES"), "float": ("float_list", 2, "TYPE_FLOAT"),
-          "int64": ("int64_list", 3, "TYPE_INT64")}  # fmt: skip
+_KINDS = ("bytes", "float", "int64")  # of lists in a feature, numbered from 1
 
 
 @dataclass(frozen=True)
@@ -42,23 +38,21 @@ class Record:
 
 @dataclass(frozen=True)
 class CorruptRecord:
-    """A record that cannot be used. `lost` includes the records after it that cannot be located any more."""
+    """A record that cannot be used."""
 
-    offset: int
     reason: str
-    lost: int = 1
 
 
 def deal_tracks(genres: Sequence[str | None], shard_tracks: int) -> list[list[int]]:
     """The tracks of each shard, as indices in the order of their records.
 
-    The tracks of a genre are dealt out over all shards, so that a shard that is lost never takes a whole genre with it
-    (unless that has one track), and are spread evenly over each, so that the same holds for one that is cut off. There
-    are two shards or more wherever there are two tracks.
+    The tracks of a genre are distributed over all shards, so that losing a shard never loses a whole genre (unless it
+    has one track), and spread evenly over each shard, so that the same holds for a shard that is cut off. Where there
+    are two tracks or more, there are two shards or more.
 
     Args:
-        genres: of each track; None of a track that has no records.
-        shard_tracks: the most tracks that a shard may hold.
+        genres: of each track; None where it has no records.
+        shard_tracks: maximum number of tracks in a shard.
     """
     by_genre: dict[str, list[int]] = {}
     for index, genre in enumerate(genres):
@@ -71,7 +65,7 @@ def deal_tracks(genres: Sequence[str | None], shard_tracks: int) -> list[list[in
 
 
 def shard_name(number: int, of: int, n_records: int) -> str:
-    """`00000-of-00004-0250.tfrecord`: number of the shard, of how many, number of records."""
+    """`00000-of-00004-0250.tfrecord`: number of the shard, number of shards, number of records."""
     return f"{number:05d}-of-{of:05d}-{n_records:04d}.tfrecord"
 
 
@@ -93,13 +87,17 @@ def shard_records(name: str) -> int:
 
 
 def encode(record: Record) -> bytes:
-    """The bytes of one record in TFRecord framing: length, its checksum, content, its checksum."""
+    """The bytes of one record with its framing."""
     example = _example_class()()
     for name, kind in FIELDS.items():
-        getattr(example.features.feature[name], _KINDS[kind][0]).value.append(getattr(record, name))
-    content: bytes = example.SerializeToString(deterministic=True)
-    length = _LENGTH.pack(len(content))
-    return length + _CRC.pack(_masked_crc(length)) + content + _CRC.pack(_masked_crc(content))
+        getattr(example.features.feature[name], f"{kind}_list").value.append(getattr(record, name))
+    return frame(example.SerializeToString(deterministic=True))
+
+
+def frame(content: bytes) -> bytes:
+    """TFRecord framing: length, its checksum, content, its checksum."""
+    length = len(content).to_bytes(8, "little")
+    return length + _masked_crc(length) + content + _masked_crc(content)
 
 
 def decode(content: bytes) -> Record:
@@ -112,70 +110,45 @@ def decode(content: bytes) -> Record:
     try:
         example.ParseFromString(content)
         feature = example.features.feature
-        return Record(**{n: getattr(feature[n], _KINDS[k][0]).value[0] for n, k in FIELDS.items()})
+        return Record(**{n: getattr(feature[n], f"{k}_list").value[0] for n, k in FIELDS.items()})
     except Exception as e:
         raise ValueError(f"not a genrelab record: {e}") from e
-
-
-def write_records(path: Path, records: Iterable[Record]) -> int:
-    """Write a TFRecord file; returns the number of records."""
-    n = 0
-    with path.open("wb") as f:
-        for record in records:
-            f.write(encode(record))
-            n += 1
-    return n
 
 
 def read_records(path: Path, *, expected: int | None = None) -> Iterator[tuple[int, int, Record | CorruptRecord]]:
     """(offset, length on disk, record) of every record of a file; corrupt ones are `CorruptRecord`s.
 
-    After a damaged length no further record can be located: one `CorruptRecord` of length 0 then counts all that are
-    still `expected` (from the shard's name).
+    After a damaged length no further record can be located: one `CorruptRecord` of length 0 then stands for all that
+    are still `expected` (from the shard's name).
     """
     seen = 0
     with path.open("rb") as f:
-        while True:
-            offset = f.tell()
-            header = f.read(12)
-            if not header and (expected is None or seen >= expected):
+        while (header := f.read(12)) or seen < (expected or 0):
+            seen, offset, is_whole = seen + 1, f.tell() - len(header), len(header) == 12
+            if is_whole and header[8:] != _masked_crc(header[:8]):
+                yield offset, 0, CorruptRecord("the length does not match its checksum")
                 return
-            content, problem, is_framed = _read_content(f, header)
-            if not is_framed:
-                lost = max(1, (expected or 0) - seen)
-                yield offset, 0, CorruptRecord(offset, problem, lost)
+            content = f.read(int.from_bytes(header[:8], "little")) if is_whole else b""
+            footer = f.read(4)
+            if len(footer) < 4:
+                yield offset, 0, CorruptRecord(CUT_OFF)
                 return
-            seen += 1
-            yield offset, f.tell() - offset, _decode_checked(offset, content, problem)
+            yield offset, f.tell() - offset, _decode_checked(content, footer)
 
 
-def _read_content(f: BinaryIO, header: bytes) -> tuple[bytes, str, bool]:
-    """Content after a record's header, what is wrong with it, and whether the next record can be located."""
-    if len(header) < 12:
-        return b"", CUT_OFF, False
-    if _CRC.unpack(header[8:])[0] != _masked_crc(header[:8]):
-        return b"", "the length does not match its checksum", False
-    (n,) = _LENGTH.unpack(header[:8])
-    content, footer = f.read(n), f.read(4)
-    if len(footer) < 4:
-        return b"", CUT_OFF, False
-    problem = "" if _CRC.unpack(footer)[0] == _masked_crc(content) else "the content does not match its checksum"
-    return content, problem, True
-
-
-def _decode_checked(offset: int, content: bytes, problem: str) -> Record | CorruptRecord:
-    if problem:
-        return CorruptRecord(offset, problem)
+def _decode_checked(content: bytes, footer: bytes) -> Record | CorruptRecord:
+    if footer != _masked_crc(content):
+        return CorruptRecord("the content does not match its checksum")
     try:
         return decode(content)
     except ValueError as e:
-        return CorruptRecord(offset, str(e))
+        return CorruptRecord(str(e))
 
 
-def _masked_crc(content: bytes) -> int:
+def _masked_crc(content: bytes) -> bytes:
     """TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant (tensorflow/core/lib/hash/crc32c.h)."""
     crc = int(google_crc32c.value(content))
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 @cache
@@ -188,22 +161,20 @@ def _example_class() -> Any:
     field = descriptor_pb2.FieldDescriptorProto
     feature = descriptor_pb2.DescriptorProto(name="Feature")
     feature.oneof_decl.add(name="kind")
-    for attribute, number, kind in _KINDS.values():
-        lists = file.message_type.add(name=attribute)
-        lists.field.add(name="value", number=1, label=field.LABEL_REPEATED, type=getattr(field, kind))
-        feature.field.add(name=attribute, number=number, label=field.LABEL_OPTIONAL, type=field.TYPE_MESSAGE,
-                          type_name=f".tensorflow.{attribute}", oneof_index=0)  # fmt: skip
+    for number, kind in enumerate(_KINDS, 1):
+        lists = file.message_type.add(name=f"{kind}_list")
+        lists.field.add(name="value", number=1, label=field.LABEL_REPEATED, type=getattr(field, f"TYPE_{kind.upper()}"))
+        feature.field.add(name=f"{kind}_list", number=number, type=field.TYPE_MESSAGE,
+                          type_name=f".tensorflow.{kind}_list", oneof_index=0)  # fmt: skip
     file.message_type.append(feature)
     features = file.message_type.add(name="Features")
     entry = features.nested_type.add(name="FeatureEntry", options={"map_entry": True})
-    entry.field.add(name="key", number=1, label=field.LABEL_OPTIONAL, type=field.TYPE_STRING)
-    entry.field.add(name="value", number=2, label=field.LABEL_OPTIONAL, type=field.TYPE_MESSAGE,
-                    type_name=".tensorflow.Feature")  # fmt: skip
+    entry.field.add(name="key", number=1, type=field.TYPE_STRING)
+    entry.field.add(name="value", number=2, type=field.TYPE_MESSAGE, type_name=".tensorflow.Feature")
     features.field.add(name="feature", number=1, label=field.LABEL_REPEATED, type=field.TYPE_MESSAGE,
                        type_name=".tensorflow.Features.FeatureEntry")  # fmt: skip
     example = file.message_type.add(name="Example")
-    example.field.add(name="features", number=1, label=field.LABEL_OPTIONAL, type=field.TYPE_MESSAGE,
-                      type_name=".tensorflow.Features")  # fmt: skip
+    example.field.add(name="features", number=1, type=field.TYPE_MESSAGE, type_name=".tensorflow.Features")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))

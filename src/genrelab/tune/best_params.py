@@ -1,4 +1,4 @@
-"""What a training takes over from a search: the best hyper-parameters, unless it scores what the search has seen."""
+"""Reads the best hyper-parameters of a search for a training, unless the search used the training's test tracks."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ TUNE_FOLDER, TRACKS_FILE = "tune", "tracks.txt"
 def params_of(
     study: str, *, task: Task | None = None, wanted: Collection[str] = (), notify: Notify = ignore
 ) -> dict[str, Params]:
-    """The best hyper-parameters that searches found, by model, for `TrainSettings.params`.
+    """The best hyper-parameters of searches, by model, for `TrainSettings.params`.
 
-    A model whose defaults were the best is left out, and so are models without a search: both keep their defaults.
+    Models without a search, or whose defaults were the best, are left out and keep their defaults.
 
     Args:
         study: address of a RUN with searches, or of one of them (RUN/tune/svm).
-        task: what is to be trained; refused where it scores tracks that a search has learned from.
-        wanted: models that are to be trained; of those without a search it is told.
-        notify: gets a sentence a model.
+        task: of the training; refused where a search used tracks that it scores.
+        wanted: models of the training; those without a search are named in a message.
+        notify: receives a message a model.
 
     Raises:
-        SettingsError: no search is there, one is damaged, or one has seen tracks that are to be scored.
+        SettingsError: there is no search, one is damaged, or one used tracks that the task scores.
     """
     found = _read_searches(study)
     params: dict[str, Params] = {}
@@ -40,15 +40,14 @@ def params_of(
             _check_unseen(home, task)
         best, default, n = about["best"], about["default"], len(about["trials"])
         if best["params"] == default["params"]:
-            notify(f"{model}: its defaults were the best of {pluralize(n, 'trial')}")
+            notify(f"  {model}: defaults, the best of {pluralize(n, 'trial')}")
             continue
         params[model] = best["params"]
-        against = f"{best['value']:.1%}, the defaults {default['value']:.1%}"
-        noise = "" if (about.get("gain") or {}).get("beyond_noise") else "; no more than chance"
-        notify(f"{model}: {format_params(best['params'])} (trial {best['number']} of {n}: {against}{noise})")
-    without = [m for m in wanted if m not in found and m in SPACES]
-    if without:
-        notify(f"no search, so defaults: {', '.join(without)}")
+        scores = f"{100 * best['value']:.1f} %, defaults {100 * default['value']:.1f} %"
+        noise = "" if (about.get("gain") or {}).get("beyond_noise") else ", not significantly better"
+        notify(f"  {model}: {format_params(best['params'])} (trial {best['number']} of {n:,}: {scores}{noise})")
+    if without := [m for m in wanted if m not in found and m in SPACES]:
+        notify(f"  defaults, because they were not tuned: {', '.join(without)}")
     verified: dict[str, Params] = TrainSettings(params=params).to_json()["params"]
     return verified
 
@@ -66,33 +65,32 @@ def _read_searches(study: str) -> dict[str, tuple[Folder, dict[str, Any]]]:
             _ = about["best"]["params"], about["best"]["value"], about["default"]["params"], about["trials"]
             found[str(about["model"])] = (home, about)
         except (ValueError, KeyError, TypeError) as e:
-            raise SettingsError(f"{home}/{TRIALS_FILE} is damaged ({' '.join(str(e).split())}): tune again") from e
+            raise SettingsError(f"{home}/{TRIALS_FILE} is damaged: run `genrelab tune` again") from e
     if not found:
         raise SettingsError(
-            f"{study} holds no search: give a RUN in which `genrelab tune` has worked, or RUN/tune/MODEL"
+            f"{study} contains no search: give the --out of a `genrelab tune`, or its folder tune/MODEL"
         )
     return found
 
 
 def track_keys(task: Task, chosen: list[bool]) -> set[str]:
-    """Names tracks by id and content, so that those of other collections are never taken for them."""
+    """Keys made of the id and content of tracks, so that equal ids of other collections differ."""
     t = task.prepared.tracks
     return {f"{i}\t{sha or ''}" for i, sha, here in zip(t["track_id"], t["sha256"], chosen, strict=True) if here}
 
 
 def _check_unseen(home: Folder, task: Task) -> None:
     if not home.exists(TRACKS_FILE):
-        raise SettingsError(f"{home}/{TRACKS_FILE} is missing, and with it what the search has seen: tune again")
-    seen = set(home.read_bytes(TRACKS_FILE).decode().splitlines())
-    scored = track_keys(task, [role == "score" for role in task.split.roles])
-    if both := len(seen & scored):
-        elsewhere = len(seen - track_keys(task, [True] * len(task.prepared)))
-        remedy = (
-            f"{elsewhere:,} of its {pluralize(len(seen), 'track')} are not here, so these are other data: tune on "
-            "them anew"
-            if elsewhere
-            else "tune and train on one preparation, with the same --split and --seed"
-        )
         raise SettingsError(
-            f"{home} was tuned on {both:,} of the {pluralize(len(scored), 'track')} that this split scores: {remedy}"
+            f"{home}/{TRACKS_FILE}, the list of the search's tracks, is missing: run `genrelab tune` again"
+        )
+    used = set(home.read_bytes(TRACKS_FILE).decode().splitlines())
+    scored = track_keys(task, [role == "score" for role in task.split.roles])
+    if both := len(used & scored):
+        elsewhere = len(used - track_keys(task, [True] * len(task.prepared)))
+        remedy = "tune and train on the same prepared folder, with the same --split and --seed"
+        if elsewhere:
+            remedy = f"the prepared folder lacks {elsewhere:,} of its {pluralize(used, 'track')}: tune again"
+        raise SettingsError(
+            f"{home} was tuned on {both:,} of the {pluralize(scored, 'track')} that this split scores: {remedy}"
         )

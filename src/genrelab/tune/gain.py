@@ -1,8 +1,8 @@
-"""What a search was worth: the best trial against the default one, and how much of it is the choosing itself.
+"""The gain of a search: the best trial against the default one, corrected for choosing the best of many.
 
-The best of many is chosen on the very folds that its score is from, so the score flatters it. By how much tells a
-bootstrap of the answers that the folds gave (Tsamardinos, Greasidou and Borboudakis 2018): of drawn artists the best
-trial is chosen, of those that were not drawn it is scored, and nothing is trained again.
+The best trial is chosen on the same folds that it is scored on, so its score is too high. A bootstrap of the folds'
+answers estimates by how much (Tsamardinos, Greasidou and Borboudakis 2018): the best trial is chosen on drawn artists
+and scored on the others; nothing is trained again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genrelab.core.text import pluralize
 from genrelab.evaluation.comparison import compare
 from genrelab.evaluation.intervals import group_index, share_interval
 
@@ -32,15 +33,15 @@ def estimate_gain(rights: Bools, best: int, groups: Groups, *, seed: int) -> dic
     """How much better the best trial is than the default one.
 
     Args:
-        rights: was each track answered rightly? shape (trials, tracks), the default trial first.
+        rights: was each track classified correctly? shape (trials, tracks), the default trial first.
         best: row of the best one.
         groups: the artist of each track, None where unknown.
         seed: of the draws.
 
     Returns:
-        `difference` with `low` and `high` as they are seen on the folds; `optimism` of the best trial's accuracy and
-        `optimism_of_difference` of the difference, which choosing among so many adds by itself; and `beyond_noise`:
-        is the interval above 0, also without that?
+        `difference` with `low` and `high` as measured on the folds; `optimism` of the best trial's accuracy and
+        `optimism_of_difference` of the difference, both caused by choosing the best; and `beyond_noise`: is the
+        interval above 0 after that correction?
     """
     seen = compare(rights[best], rights[0], groups)
     accuracy, difference = _out_of_bag_scores(rights, groups, seed)
@@ -54,7 +55,7 @@ def estimate_gain(rights: Bools, best: int, groups: Groups, *, seed: int) -> dic
 
 
 def _out_of_bag_scores(rights: Bools, groups: Groups, seed: int) -> tuple[float, float]:
-    """Accuracy of what is chosen on drawn groups, and its difference to the default, on the groups that were not."""
+    """Accuracy of the trial chosen on drawn groups, and its difference to the default, on the other groups."""
     index = group_index(groups, rights.shape[1])
     if index.max() == 0:
         index = group_index(None, rights.shape[1])
@@ -66,7 +67,7 @@ def _out_of_bag_scores(rights: Bools, groups: Groups, seed: int) -> tuple[float,
         drawn = np.bincount(rng.integers(len(sizes), size=len(sizes)), minlength=len(sizes))
         left = drawn == 0
         if not left.any():
-            continue  # of one or two groups nothing may be left
+            continue  # every group was drawn
         winner = int((hits @ drawn).argmax())
         outside = hits[:, left].sum(axis=1) / sizes[left].sum()
         found.append((outside[winner], outside[winner] - outside[0]))
@@ -75,7 +76,7 @@ def _out_of_bag_scores(rights: Bools, groups: Groups, seed: int) -> tuple[float,
 
 
 def sentences(model: str, found: dict[str, Any], gain: dict[str, Any] | None, counts: dict[str, int]) -> list[str]:
-    """What a reader must know.
+    """The result in sentences.
 
     Args:
         found: the content of `trials.json`, with `best` and `default`.
@@ -83,24 +84,23 @@ def sentences(model: str, found: dict[str, Any], gain: dict[str, Any] | None, co
         counts: trials by state.
     """
     best, default, n = found["best"], found["default"], sum(counts.values())
-    states = ", ".join(f"{c} {state}" for state, c in counts.items() if c)
-    lines = [f"{model}: {n} trial{'' if n == 1 else 's'} ({states}), {found['score']}; no other track was looked at"]
+    states = ", ".join(f"{c:,} {state}" for state, c in counts.items() if c)
+    trials = f"{pluralize(n, 'trial')} ({states})"
+    lines = [f"{model}: {trials}, {found['score']}; validation and test tracks were not used"]
     usual = f"the defaults reach {_share(default)}"
     if gain is None:
-        return [*lines, f"{model}: {usual}, and nothing that was tried is better"]
-    gained = _points(gain["difference"])
+        return [*lines, f"{model}: {usual}; no trial is better"]
     lines.append(
-        f"{model}: the best trial (number {best['number']}) reaches {_share(best)}, {usual}: {gained} points more "
-        f"[{_points(gain['low'])}, {_points(gain['high'])}]"
+        f"{model}: the best trial (number {best['number']}) reaches {_share(best)} and {usual}: a difference of "
+        f"{_points(gain['difference'])} points [{_points(gain['low'])}, {_points(gain['high'])}]"
     )
     lines.append(
-        f"{model}: choosing the best of {n} flatters it by about {100 * gain['optimism']:.1f} points (the difference "
-        f"by {100 * gain['optimism_of_difference']:.1f}): expect about {100 * (best['value'] - gain['optimism']):.1f} %"
+        f"{model}: the best of {pluralize(n, 'trial')} is about {_points(gain['optimism'])} points too high by chance "
+        f"(the difference by {_points(gain['optimism_of_difference'])}): expect an accuracy of about "
+        f"{100 * (best['value'] - gain['optimism']):.1f} %"
     )
-    verdict = "beats the defaults by more than chance" if gain["beyond_noise"] else (
-        "does not beat the defaults beyond noise"
-    )  # fmt: skip
-    return [*lines, f"{model}: the best trial {verdict}"]
+    verdict = "significantly better" if gain["beyond_noise"] else "not significantly better"
+    return [*lines, f"{model}: the best trial is {verdict} than the defaults"]
 
 
 def _share(scores: dict[str, Any]) -> str:
@@ -108,4 +108,4 @@ def _share(scores: dict[str, Any]) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:.1f}"
+    return f"{100 * value:.1f}".replace("-0.0", "0.0")

@@ -1,4 +1,4 @@
-"""The article's plots of a search: accuracy against each hyper-parameter. Numbers in, PNG bytes out."""
+"""The article's plots of a search: accuracy against each hyper-parameter, as PNG."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_COLUMNS = 3  # plots side by side
 
 
 def plot_parameters(found: Mapping[str, Any]) -> bytes:
-    """One plot a hyper-parameter: every trial that had it, the default and the best one marked.
+    """One plot for each hyper-parameter: all trials with it; the default and the best one are marked.
 
     Args:
         found: content of `trials.json`.
@@ -48,7 +48,7 @@ def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:
     space = found["space"][name]
     choices = None if space["choices"] is None else [_format_choice(c) for c in space["choices"]]
     groups: list[tuple[list[Any], str, dict[str, Any], str]] = [
-        (found["trials"], "pruned", {"color": PALE, "marker": "x", "s": 22}, "given up early, on fewer folds"),
+        (found["trials"], "pruned", {"color": PALE, "marker": "x", "s": 22}, "stopped early, on fewer folds"),
         (found["trials"], "complete", {"color": BLUE, "marker": "o", "s": 24, "alpha": 0.8}, "trial"),
         ([found["trials"][0]], "complete", {"color": ORANGE, "marker": "D", "s": 55}, "defaults"),
         ([found["trials"][found["best"]["number"]]], "complete", {"color": RED, "marker": "*", "s": 150}, "best"),
@@ -69,7 +69,7 @@ def _plot(axes: Axes, found: Mapping[str, Any], name: str) -> None:
 
 
 def _number_axis(axes: Axes, space: Mapping[str, Any]) -> None:
-    """The whole of what was searched, with plain numbers: powers of ten would be set as formulas."""
+    """The whole range that was searched, with plain numbers instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     low, high = space["low"], space["high"]
@@ -86,13 +86,11 @@ def _number_axis(axes: Axes, space: Mapping[str, Any]) -> None:
 
 
 def _position(value: Any, choices: list[str] | None, number: int) -> float:
-    """Where a trial stands: at its value, or beside its choice, spread a little so that none hides another."""
+    """Coordinate of a trial: its value, or near its choice, spread a little so that no trial hides another."""
     if choices is None:
         return float(value)
-    golden = number * 0.618034 % 1 - 0.5
-    return (
-        choices.index(_format_choice(value)) + 0.5 * golden if number else float(choices.index(_format_choice(value)))
-    )
+    golden = number * 0.618034 % 1 - 0.5 if number else 0.0
+    return choices.index(_format_choice(value)) + 0.5 * golden
 
 
 def _format_choice(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a trial of a search is worth: a model is asked about folds of training tracks that it did not learn."""
+"""Scores a trial of a search: on folds of training tracks, each by a model that was not fitted on it."""
 
 from __future__ import annotations
 
@@ -42,40 +42,40 @@ SEARCH_SETTINGS = (
     "split", "seed", "epochs", "patience", "batch_size", "preset", "view", "pca", "class_weight", "imagenet_weights",
     "fine_tune",
 )  # fmt: skip
-"""Settings of a training that a trial's score follows from."""
+"""Settings of a training that change a trial's score."""
 
 FALLBACK_PCA = 0.95  # where a model does not take all columns of a view as they are
 
 
 def assign_to_folds(task: Task, among: Bools, seed: int) -> tuple[Ints, list[str | None] | None, list[str]]:
-    """The fold of every track, what was kept whole (artists, else recordings) of every track, and what must be told.
+    """The fold of every track, its group (artist, else recording), which is in one fold, and notes for the user.
 
     Args:
-        among: the training part, shape (tracks,).
+        among: the training set, shape (tracks,).
 
     Raises:
         SplitError: too few training tracks.
     """
     y, artists = task.labels(chooses=False).y, task.artists()
-    reason = "of most training tracks the artist is unknown"
+    reason = "the artist of most training tracks is unknown"
     if 2 * sum(artists[i] is not None for i in np.flatnonzero(among)) >= among.sum():
         try:
             return holdout_folds.folds_by_artist(y, artists, among, seed=seed), artists, []
         except SplitError as e:
-            reason = f"folding by artist {e}"
-    note = f"{reason}, so an artist may be on both sides of a fold; folds are of tracks that lie side by side"
+            reason = f"no folds by artist: {e}"
+    note = f"{reason}: folds are made of neighbouring tracks, so an artist may be in several folds"
     fold = holdout_folds.with_whole_recordings(_contiguous_folds(y, among), task.recordings)
     return fold, task.recording_groups(), [note]
 
 
 def _contiguous_folds(y: Ints, among: Bools) -> Ints:
-    """Folds of stretches of each genre's tracks: what lies side by side in a collection is often of one artist."""
+    """Folds of consecutive tracks of each genre: neighbours in a collection are often by one artist."""
     sizes = np.bincount(y[among])
     rows = np.flatnonzero(among)
-    rows = rows[sizes[y[rows]] >= holdout_folds.N_FOLDS]  # the others are always learned from
+    rows = rows[sizes[y[rows]] >= holdout_folds.N_FOLDS]  # the others are in every training set
     if len(np.unique(y[rows])) < 2:
         raise SplitError(
-            f"fewer than two genres have {holdout_folds.N_FOLDS} training tracks: too few to tune with; add tracks"
+            f"fewer than two genres have {holdout_folds.N_FOLDS} training tracks, too few to tune: add tracks"
         )
     fold = np.where(among, holdout_folds.ALWAYS_FITTED, holdout_folds.NOT_IN_STUDY).astype(np.int64)
     for number, (_, held) in enumerate(make_folds(y[rows], np.arange(len(rows)), seed=0)[0]):
@@ -85,14 +85,14 @@ def _contiguous_folds(y: Ints, among: Bools) -> Ints:
 
 @dataclass
 class Search:
-    """What there is to try for one model, and how well each try does.
+    """The hyper-parameters of one model that are searched, and their scores.
 
     Attributes:
-        fits: fits the model on any of the training tracks; it has loaded no others.
-        fold: of every track, as `folding` numbers them, shape (tracks,).
+        fits: fits the model on any of the training tracks; no others are loaded.
+        fold: of every track, as `holdout_folds` numbers them, shape (tracks,).
         kept_whole: artist or recording of every track, None where folds are of single tracks.
-        held: tracks of each fold, one array a fold; `groups` is what was kept whole of all of these, in this order.
-        space: where to look; `starts` are tried first.
+        held: tracks of each fold, one array a fold; `groups` are their artists or recordings, in this order.
+        space: the ranges that are searched; `starts` are tried first.
     """
 
     fits: CrossFit
@@ -127,21 +127,21 @@ class Search:
 
     @property
     def grouped_by(self) -> str:
-        """What folds keep whole: `artists`, `recordings` or `tracks`."""
+        """The groups that are in one fold: `artists`, `recordings` or `tracks`."""
         if self.kept_whole is None:
             return "tracks"
         return "artists" if self.kept_whole == self.fits.task.artists() else "recordings"
 
     @property
     def score(self) -> str:
-        """What is measured, in words."""
+        """The name of the score."""
         kind = {"artists": "artist-grouped folds", "recordings": "folds of whole recordings"}.get(
             self.grouped_by, "folds"
         )
-        return f"accuracy over {len(self.held)} {kind} of the training part"
+        return f"accuracy over {len(self.held)} {kind} of the training set"
 
     def asked(self) -> dict[str, Any]:
-        """What the trials are about, plain JSON by name: those of another search must not be mixed in."""
+        """The inputs of the trials, plain JSON by name: trials with others must not be mixed in."""
         ids, y = self.fits.task.prepared.tracks["track_id"], self.fits.labels.y
         tracks = [
             [ids[i], int(y[i]), int(self.fold[i])] for i in np.flatnonzero(self.fold != holdout_folds.NOT_IN_STUDY)
@@ -155,37 +155,41 @@ class Search:
             "space": {name: p.to_json() for name, p in self.space.items()},
         }
 
-    def answers(self, params: Params) -> Iterator[Bools]:
-        """Fold by fold: did a model with these hyper-parameters answer rightly? Shape (held-out tracks,).
+    def score_folds(self, params: Params) -> Iterator[Bools]:
+        """Fold by fold: which held-out tracks does a model with these hyper-parameters classify correctly?
 
         Raises:
-            ModelError: it cannot learn with them.
+            ModelError: the model cannot be fitted with them.
         """
         self.fits.settings = replace(self.settings, params={self.model: {**params, **FAST_PARAMS.get(self.model, {})}})
         y = self.fits.labels.y
         for held in self.held:
-            # Checkpoints do not tell with which hyper-parameters they were made; what a frozen base said stays.
+            # Checkpoints do not record their hyper-parameters; outputs of a frozen base stay valid.
             shutil.rmtree(self.fits.scratch / self.model / "checkpoint", ignore_errors=True)
             found = self.fits.answers(self.model, self._roles(int(self.fold[held[0]]), y))
             right = np.zeros(len(y), bool)
             right[found.tracks] = found.correct(y)
             yield right[held]
 
-    def is_behind(self, right: list[Bools], best: Bools) -> bool:
-        """Is a trial, on the folds that it was seen in, worse than the best one by more than chance?
+    def split_by_fold(self, right: Bools) -> list[Bools]:
+        """One array a fold of an array over all folds, shape (tracks,)."""
+        return np.split(right, np.cumsum([len(held) for held in self.held])[:-1])
+
+    def is_worse(self, right: list[Bools], best: Bools) -> bool:
+        """Is a trial, on the folds that it was scored on, significantly worse than the best one?
 
         Args:
-            right: answers of each of these folds.
-            best: the best trial's answers of all folds, shape (tracks,).
+            right: one array for each of these folds.
+            best: the best trial's array over all folds, shape (tracks,).
         """
-        seen = np.concatenate(right)
-        groups = None if self.groups is None else self.groups[: len(seen)]
-        return difference_interval(seen, best[: len(seen)], groups)[1] < 0
+        scored = np.concatenate(right)
+        groups = None if self.groups is None else self.groups[: len(scored)]
+        return difference_interval(scored, best[: len(scored)], groups)[1] < 0
 
-    def unfit(self, params: Params) -> str | None:
+    def export_problem(self, params: Params) -> str | None:
         """Why a model with these, fitted on all training tracks, cannot become a bundle; None if it can.
 
-        Of networks it is known that they can.
+        Networks always can.
         """
         if registry.model_class(self.model).needs_validation:
             return None

@@ -1,7 +1,7 @@
-"""The trials of one search, in an SQLite database of Optuna's that goes on after any kill.
+"""The trials of one search, in an SQLite database of Optuna's; a search that was killed resumes.
 
 Optuna's sampler (TPE, Bergstra et al. 2011) gets a seed for every trial, made of the search's seed and the number of
-the trial. So a search that was killed and gone on with tries what one that was not killed tries.
+the trial, so that a search that was killed and resumed has the same trials as one that was not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.core.errors import PreparedError
-from genrelab.core.hyperparameters import CategoricalParameter, NumericParameter, Params, Space, is_active
+from genrelab.core.hyperparameters import CategoricalParameter, Params, Space, is_active
 from genrelab.core.lock import locked_folder
 from genrelab.core.progress import Notify, ignore
 
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 Bools = NDArray[np.bool_]
 
 FILE = "study.db"
-SEARCH_ATTRIBUTE = "asked"  # attribute of the study: what its trials are about
-TRIAL_ATTRIBUTE = "told"  # attribute of a trial: how it went
-REJECTED_ATTRIBUTE = "refused"  # attribute of the study: why trials that were complete are not taken, by number
-REMEDY = "remove that folder to begin anew, or choose another --out"
+SEARCH_ATTRIBUTE = "asked"  # attribute of the study: the inputs of its trials
+TRIAL_ATTRIBUTE = "told"  # attribute of a trial: its result
+REJECTED_ATTRIBUTE = "refused"  # attribute of the study: by number, why a complete trial cannot be used
+OPTUNA_STATES = {"pruned": "PRUNED", "complete": "COMPLETE", "failed": "FAIL"}
+REMEDY = "remove that folder to start again, or choose another --out"
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Trial:
     """One finished trial.
 
     Attributes:
-        number: counts finished ones from 0; what a kill cut short does not count.
-        value: accuracy over the folds that it was seen in, None where it failed.
+        number: counts finished trials from 0.
+        value: accuracy over the folds that it was scored on, None where it failed.
         state: `complete`, `pruned` or `failed`.
-        right: was each track of these folds answered rightly? In the order of the folds, shape (tracks,).
+        right: was each track of these folds classified correctly? In the order of the folds, shape (tracks,).
         reason: why it failed.
     """
 
@@ -56,80 +57,60 @@ class Trial:
 
 
 class Study:
-    """A search that is open. `tried` are its finished trials, oldest first."""
+    """An open search. `trials` are its finished trials, oldest first."""
 
     def __init__(self, study: optuna.Study, space: Space, seed: int) -> None:
-        from optuna.trial import TrialState
-
         self._study, self._space, self._seed = study, space, seed
-        for trial in study.get_trials(deepcopy=False):
-            if trial.state == TrialState.RUNNING:  # of a process that was killed
-                study.tell(trial.number, state=TrialState.FAIL)
         self.trials = list(_load_trials(study))
         for number, reason in study.user_attrs.get(REJECTED_ATTRIBUTE, {}).items():
-            self._refuse(int(number), reason)
+            self._reject(int(number), reason)
 
-    def ask(self) -> tuple[optuna.Trial, Params]:
-        """The next trial, with the hyper-parameters that the sampler thinks of."""
-        from optuna.samplers import TPESampler
+    @property
+    def best(self) -> Trial:
+        """The best trial, of equal ones the first: the default trial where nothing is better."""
+        return max((t for t in self.trials if t.state == "complete"), key=lambda t: (t.value or 0.0, -t.number))
+
+    def suggest(self) -> Params:
+        """The sampler's hyper-parameters for the next trial."""
+        import optuna
 
         seed = int(np.random.SeedSequence([self._seed, len(self.trials)]).generate_state(1)[0])
-        self._study.sampler = TPESampler(seed=seed, multivariate=False, constant_liar=False)
-        trial = self._study.ask()
-        return trial, _suggest_params(trial, self._space)
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=False, constant_liar=False)
+        in_memory = optuna.create_study(sampler=sampler, direction="maximize")
+        in_memory.add_trials(self._study.get_trials(deepcopy=False))
+        return _suggest_params(in_memory.ask(), self._space)
 
-    def tell(
-        self,
-        trial: optuna.Trial | None,
-        params: Params,
-        state: str,
-        seconds: float,
-        right: Sequence[Bools],
-        reason: str = "",
-    ) -> Trial:
-        """Note how a trial went; `right` has an array for every fold that it was seen in.
+    def add(self, params: Params, state: str, seconds: float, right: Sequence[Bools], reason: str = "") -> Trial:
+        """Store a finished trial; `right` has an array for every fold that it was scored on."""
+        from optuna.trial import FixedTrial, TrialState, create_trial
 
-        Args:
-            trial: None where nobody asked for it.
-        """
-        from optuna.trial import TrialState, create_trial
-
-        seen = np.concatenate([*right, np.zeros(0, bool)])
-        value = None if state == "failed" else float(seen.mean())
+        scored = np.concatenate([*right, np.zeros(0, bool)])
+        value = None if state == "failed" else float(scored.mean())
         about = {
-            "number": len(self.trials), "params": list(params), "seconds": round(seconds, 3), "n": len(seen),
-            "right": np.packbits(seen).tobytes().hex(), "reason": reason or None, "state": state,
+            "number": len(self.trials), "params": list(params), "seconds": round(seconds, 3), "n": len(scored),
+            "right": np.packbits(scored).tobytes().hex(), "reason": reason or None, "state": state,
         }  # fmt: skip
-        states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-        score = value if state == "complete" else None
-        if trial is None:
-            kinds = {name: _distribution(self._space[name]) for name in params}
-            self._study.add_trial(
-                create_trial(
-                    state=states[state],
-                    value=score,
-                    params=params,
-                    distributions=kinds,
-                    user_attrs={TRIAL_ATTRIBUTE: about},
-                )
+        fixed = FixedTrial(params)
+        _suggest_params(fixed, self._space)  # gives it the distributions
+        so_far = {fold: float(np.concatenate(right[: fold + 1]).mean()) for fold in range(len(right))}
+        self._study.add_trial(
+            create_trial(
+                state=TrialState[OPTUNA_STATES[state]], value=value if state == "complete" else None, params=params,
+                distributions=fixed.distributions, intermediate_values=so_far if state == "pruned" else {},
+                user_attrs={TRIAL_ATTRIBUTE: about},
             )
-        else:
-            trial.set_user_attr(TRIAL_ATTRIBUTE, about)
-            for fold in range(len(right) if state == "pruned" else 0):
-                trial.report(float(np.concatenate(right[: fold + 1]).mean()), fold)
-            self._study.tell(trial, score, states[state])
-        tried = Trial(len(self.trials), params, value, state, about["seconds"], seen, reason or None)  # type: ignore[arg-type]
-        self.trials.append(tried)
-        return tried
+        )  # fmt: skip
+        trial = Trial(len(self.trials), params, value, state, round(seconds, 3), scored, reason or None)
+        self.trials.append(trial)
+        return trial
 
-    def refuse(self, number: int, reason: str) -> None:
-        """Take a complete trial for a failed one from now on."""
-        self._study.set_user_attr(
-            REJECTED_ATTRIBUTE, {**self._study.user_attrs.get(REJECTED_ATTRIBUTE, {}), str(number): reason}
-        )
-        self._refuse(number, reason)
+    def reject(self, number: int, reason: str) -> None:
+        """Count a complete trial as failed from now on."""
+        rejected = self._study.user_attrs.get(REJECTED_ATTRIBUTE, {})
+        self._study.set_user_attr(REJECTED_ATTRIBUTE, {**rejected, str(number): reason})
+        self._reject(number, reason)
 
-    def _refuse(self, number: int, reason: str) -> None:
+    def _reject(self, number: int, reason: str) -> None:
         self.trials[number] = replace(self.trials[number], state="failed", reason=reason)
 
 
@@ -137,13 +118,13 @@ class Study:
 def open_study(
     folder: Path, *, asked: Mapping[str, Any], space: Space, seed: int, notify: Notify = ignore
 ) -> Iterator[Study]:
-    """The search in a local folder, begun where there is none.
+    """The search in a local folder, started where there is none.
 
     Args:
-        asked: what its trials are about, plain JSON by name; an earlier search about anything else is refused.
+        asked: the inputs of its trials, plain JSON by name; an earlier search with other inputs is refused.
 
     Raises:
-        PreparedError: it is damaged, is about something else, or another process is at it.
+        PreparedError: it is damaged, has other inputs, or another process is using it.
     """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -154,7 +135,7 @@ def open_study(
     asked = json.loads(json.dumps(asked))
     try:
         # Two searches in one folder would take each other's trials for those of a killed one.
-        with locked_folder(folder, str(folder), busy="is at work here", command="tune", notify=notify):
+        with locked_folder(folder, str(folder), busy="is running here", command="tune", notify=notify):
             if not (folder / FILE).exists():
                 _create_database(folder, asked)
             try:
@@ -162,14 +143,13 @@ def open_study(
                     _check(folder, study.user_attrs.get(SEARCH_ATTRIBUTE), asked)
                     yield Study(study, space, seed)
             except (SQLAlchemyError, sqlite3.DatabaseError, KeyError) as e:
-                reason = " ".join(str(e).split())[:120]
-                raise PreparedError(f"{folder / FILE} is damaged, or of another Optuna ({reason}): {REMEDY}") from e
+                raise PreparedError(f"{folder / FILE} is damaged, or of another version of Optuna: {REMEDY}") from e
     finally:
         optuna.logging.set_verbosity(before)
 
 
 def _create_database(folder: Path, asked: Mapping[str, Any]) -> None:
-    """A database without trials, which has its name only when it is whole."""
+    """A database without trials; it gets its name when it is complete."""
     temporary = folder / f".{FILE}.tmp"
     temporary.unlink(missing_ok=True)
     with closing(sqlite3.connect(temporary, check_same_thread=False)) as connection, _optuna_study(connection) as study:
@@ -179,7 +159,7 @@ def _create_database(folder: Path, asked: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _connect(file: Path) -> Iterator[sqlite3.Connection]:
-    """A database that does not wait for the disk at every step of a trial, and yet survives a power cut."""
+    """A database that does not wait for the disk at every statement, and survives a power cut."""
     with closing(sqlite3.connect(file, timeout=60, check_same_thread=False)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -188,7 +168,7 @@ def _connect(file: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _optuna_study(connection: sqlite3.Connection) -> Iterator[optuna.Study]:
-    """The one study of a database; as a connection, since its path may hold what an address must not."""
+    """The one study of a database, which is given as a connection: its path may contain any character."""
     import optuna
     from sqlalchemy.pool import StaticPool
 
@@ -202,20 +182,20 @@ def _optuna_study(connection: sqlite3.Connection) -> Iterator[optuna.Study]:
         storage.engine.dispose()
 
 
-def _check(folder: Path, held: Any, asked: Mapping[str, Any]) -> None:
-    """Refuse, by name, what an earlier search was about and this one is not."""
-    if not isinstance(held, dict):
-        raise PreparedError(f"{folder / FILE} is no search of genrelab's: choose another --out")
-    other = [name for name in asked if held.get(name) != asked[name] and not isinstance(asked[name], dict)]
+def _check(folder: Path, stored: Any, asked: Mapping[str, Any]) -> None:
+    """Refuse, by name, inputs of an earlier search that differ."""
+    if not isinstance(stored, dict):
+        raise PreparedError(f"{folder / FILE} is not a search of genrelab: choose another --out")
+    different = [name for name in asked if stored.get(name) != asked[name] and not isinstance(asked[name], dict)]
     for name, wanted in asked.items():
         if isinstance(wanted, dict):
-            there = held.get(name) or {}
-            other += [f"{name} ({n})" for n in dict.fromkeys([*wanted, *there]) if there.get(n) != wanted.get(n)]
-    if other:
-        raise PreparedError(f"{folder} holds a search of other {', '.join(other)}: {REMEDY}")
+            there = stored.get(name) or {}
+            different += [f"{name} ({n})" for n in dict.fromkeys([*wanted, *there]) if there.get(n) != wanted.get(n)]
+    if different:
+        raise PreparedError(f"{folder} contains a search with other {', '.join(different)}: {REMEDY}")
 
 
-def _suggest_params(trial: optuna.Trial, space: Space) -> Params:
+def _suggest_params(trial: optuna.trial.BaseTrial, space: Space) -> Params:
     params: Params = {}
     for name, p in space.items():
         if not is_active(p, params):
@@ -229,22 +209,11 @@ def _suggest_params(trial: optuna.Trial, space: Space) -> Params:
     return params
 
 
-def _distribution(p: NumericParameter | CategoricalParameter) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(p, CategoricalParameter):
-        return CategoricalDistribution(p.choices)
-    if p.whole:
-        return IntDistribution(int(p.low), int(p.high), log=p.log)
-    return FloatDistribution(p.low, p.high, log=p.log)
-
-
 def _load_trials(study: optuna.Study) -> Iterator[Trial]:
-    """Trials that were recorded; one that was cut short by a kill has no state of ours."""
-    states = {"pruned": "PRUNED", "complete": "COMPLETE", "failed": "FAIL"}
+    """The finished trials; one that an earlier version left unfinished at a kill is skipped."""
     for trial in study.get_trials(deepcopy=False):
         about = trial.user_attrs.get(TRIAL_ATTRIBUTE)
-        if about is None or states[about["state"]] != trial.state.name:
+        if about is None or OPTUNA_STATES[about["state"]] != trial.state.name:
             continue
         packed = np.frombuffer(bytes.fromhex(about["right"]), np.uint8)
         right = np.unpackbits(packed)[: about["n"]].astype(bool)
