@@ -27,7 +27,7 @@ from genrelab.tagging import tags
 from tests.support.command import call, interruptible
 from tests.support.guards import HANG_S
 from tests.support.held_file import DECODED, HeldFiles
-from tests.support.labelled_music import SR, hear_codes, write_folders, write_track
+from tests.support.labelled_music import SR, embed_by_code, write_folders, write_track
 from tests.support.songs import song
 
 OWN_GENRES = ("deep house", "kuschelrock", "日本の歌")
@@ -36,7 +36,7 @@ OWN_GENRES = ("deep house", "kuschelrock", "日本の歌")
 @pytest.fixture(autouse=True)
 def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
-    return hear_codes(monkeypatch)
+    return embed_by_code(monkeypatch)
 
 
 @pytest.fixture
@@ -50,23 +50,23 @@ def music(tmp_path: Path) -> Path:
 def test_score_genres_and_next_commands_are_printed(music: Path, tmp_path: Path) -> None:
     status, out, err = call("learn", music, "--out", tmp_path / "mine")
     lines = out.splitlines()
-    assert status == 0 and "24 audio files in 3 genres" in err
-    assert lines[0] == "Learned from 24 tracks of 24 known artists."
-    assert lines[1].startswith("On artists that it has not learned from it is right for ")
-    assert lines[1].endswith("guessing is right for 33%.") and "of 24 tracks (95 % interval" in lines[1]
-    assert [line.split()[-3:] for line in lines if line.startswith("kuschelrock")] == [["8", "100%", "enough"]]
+    assert status == 0 and "folder, 24 tracks, 3 genres, 24 artists" in err and "artist known" not in err
+    assert lines[0] == "24 training tracks by 24 known artists."
+    assert lines[1].startswith("100 % of 24 tracks by other artists are classified correctly (95 % interval: ")
+    assert lines[1].endswith("; chance: 33 %).")
+    assert [line.split()[1:4] for line in lines if line.startswith("kuschelrock")] == [["8", "100", "%"]]
     assert f"The model is in {tmp_path / 'mine'}. Try it:" in lines
-    assert lines[-2].endswith(f" predict SONG --model {tmp_path / 'mine'}")
+    assert lines[-2].endswith(f" predict '{music}' --model {tmp_path / 'mine'}")
     assert lines[-1].endswith(f" tag '{music}' --model {tmp_path / 'mine'} --dry-run"), "to be copied and pasted"
     japanese, house = (next(line for line in lines if line.startswith(genre)) for genre in OWN_GENRES[::-2])
-    assert house.index("100%") - japanese.index("100%") == 4, "its four characters take two columns each"
+    assert house.index("100 %") - japanese.index("100 %") == 4, "its four characters take two columns each"
 
 
 def test_json_is_one_object_on_standard_output(music: Path, tmp_path: Path) -> None:
     (music / OWN_GENRES[0] / "text.mp3").write_text("no sound\n" * 100)
     status, out, err = call("learn", music, "--out", tmp_path / "mine", "--json")
     found = json.loads(out)
-    assert status == 0 and "audio files" in err, "notes go to standard error"
+    assert status == 0 and "24 artists" in err, "notes go to standard error"
     assert (found["bundle"], found["tracks"], found["artists"]) == (str(tmp_path / "mine"), 24, 24)
     assert [g["genre"] for g in found["genres"]] == list(OWN_GENRES)
     assert found["scores"]["n"] == 24 and list(found["failed"]) == [str(music / OWN_GENRES[0] / "text.mp3")]
@@ -78,27 +78,28 @@ def result(**changes: Any) -> LearnResult:
     return replace(LearnResult(Path("mine"), 6, 0, None, genres, {}, ()), **changes)
 
 
-def test_score_of_unknown_artists_is_not_said_to_be_of_other_artists() -> None:
-    scores = {"accuracy": 0.5, "accuracy_low": 0.25, "accuracy_high": 0.75, "n": 8}
+def test_accuracy_on_unknown_artists_is_not_called_one_on_other_artists() -> None:
+    per_genre = {"Blues": {"n": 4}, "Folk": {"n": 4}, "Jazz": {"n": 0}}
+    scores = {"accuracy": 0.5, "accuracy_low": 0.25, "accuracy_high": 0.75, "n": 8, "per_genre": per_genre}
     genres = tuple(GenreAdvice(g, 4, 0.5, None, None, "") for g in ("Blues", "Folk"))
     lines = [text(result(n_artists=n, scores=scores, genres=genres), Path("m")).splitlines()[1] for n in (0, 5)]
-    said = "it is right for 50% of 8 tracks (95 % interval 25% to 75%); guessing is right for 50%."
-    assert lines == [f"On {what} that it has not learned from {said}" for what in ("tracks", "artists")]
+    figures = "are classified correctly (95 % interval: 25 % to 75 %; chance: 50 %)."
+    assert lines == [f"50 % of 8 tracks {what} {figures}" for what in ("held out from training", "by other artists")]
 
 
-def test_missing_score_and_notes_are_said() -> None:
+def test_missing_accuracy_and_notes_are_printed() -> None:
     printed = text(result(notes=("a note",)), Path("m"))
-    assert "Not scored: too few tracks could be held out." in printed and "\na note\n" in printed
-    assert "Blues       3           -  2 more tracks, to begin with" in printed
+    assert "Accuracy unknown: too few tracks to hold some out." in printed and "\na note\n" in printed
+    assert "Blues       3           –  2 more tracks, to begin with" in printed
     assert "could not be used" not in printed
 
 
-@pytest.mark.parametrize(("n", "more"), [(1, None), (MAX_FAILED, None), (MAX_FAILED + 3, "and 3 more: all stand in")])
+@pytest.mark.parametrize(("n", "more"), [(1, None), (MAX_FAILED, None), (MAX_FAILED + 3, "and 3 more, listed in")])
 def test_unusable_files_are_named_up_to_a_number(n: int, more: str | None) -> None:
     printed = text(result(failed={f"{i}\n.mp3": "no audio" for i in range(n)}), Path("m"))
     assert f"{n} file{'s' if n > 1 else ''} could not be used:" in printed
     assert printed.count("\\n.mp3: no audio") == min(n, MAX_FAILED)
-    assert (more in printed) if more else ("more: all stand" not in printed)
+    assert (more in printed) if more else ("more, listed" not in printed)
 
 
 # --- which labels ---
@@ -121,21 +122,20 @@ def test_artists_may_come_from_a_table(music: Path, tmp_path: Path) -> None:
     (tmp_path / "artists.csv").write_text(f"id,artist\n{rows}")
     words = ("learn", music, "--out", tmp_path / "mine", "--artists", tmp_path / "artists.csv")
     status, out, _ = call(*words)
-    assert status == 0 and out.startswith("Learned from 24 tracks of 12 known artists.")
+    assert status == 0 and out.startswith("24 training tracks by 12 known artists.")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("{tmp}/nowhere", "--out", "{tmp}/b"), "nowhere"),
-        (("{tmp}/my music", "--out", "{tmp}/my music"), "is there, and is not a bundle or not only that"),
-        (("{tmp}/my music", "--out", "{tmp}/b", "--labels", "names"), "--labels must be one of folders, tags"),
+        (("{tmp}/my music", "--out", "{tmp}/my music"), "exists and is not a bundle, or contains other files"),
         (("{tmp}/my music", "--out", "{tmp}/b", "--labels", "tags"), "none of 24 audio files has a genre in its tags"),
-        (("{tmp}/my music", "--out", "{tmp}/b", "--all-values"), "--all-values goes with --labels tags"),
+        (("{tmp}/my music", "--out", "{tmp}/b", "--all-values"), "--all-values needs --labels tags"),
         (("{tmp}/my music", "--out", "{tmp}/b", "--corrections", "{tmp}/none.csv"), "none.csv: No such file"),
     ],
 )
-def test_what_cannot_be_learned_is_one_line_and_exit_1(
+def test_unusable_input_is_one_line_and_exit_1(
     music: Path, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     status, out, err = call("learn", *(w.format(tmp=tmp_path) for w in words))
@@ -189,7 +189,7 @@ def test_ctrl_c_prints_how_to_go_on_and_keeps_what_was_computed(
         patch.setattr("sys.argv", ["genrelab", *words])
         status, out, err = call(*words)
     assert (status, out) == (130, "") and not (tmp_path / "mine").exists()
-    assert err.splitlines()[-2] == "Interrupted. Nothing finished is lost; go on with:"
+    assert err.splitlines()[-2] == "Interrupted. Finished work is kept; continue with:"
     assert err.splitlines()[-1].strip().endswith(f"learn '{music}' --out {tmp_path / 'mine'}")
     heard.clear()
     assert call(*words)[0] == 0 and len(heard) == 24 - 5
@@ -224,12 +224,12 @@ def test_learn_goes_on_after_ctrl_c(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the worker gets it, too
         out, err = process.communicate(timeout=HANG_S)
     assert (process.returncode, out) == (130, "") and "Traceback" not in err, err
-    assert "Interrupted. Nothing finished is lost; go on with:" in err and not (tmp_path / "mine").exists()
+    assert "Interrupted. Finished work is kept; continue with:" in err and not (tmp_path / "mine").exists()
     with closing(sqlite3.connect(tmp_path / "cache" / "embeddings.sqlite")) as database:
         (kept,) = database.execute("SELECT count(*) FROM embeddings").fetchone()
     assert kept >= 5, "all six before it, or the last was not handed over yet"
     again = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.startswith("Learned from 8 tracks of 0 known artists.\nNot scored")
+    assert again.stdout.startswith("8 training tracks by 0 known artists.\nAccuracy unknown")
     assert again.stderr.splitlines()[-1] == "", "no package of the training half"
     shutil.rmtree(tmp_path / "cache")

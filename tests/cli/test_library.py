@@ -81,7 +81,9 @@ def test_default_is_a_precision_of_four_in_five(tmp_path: Path, library: Path) -
     with_evidence(tmp_path, evidence(500))
     status, out, err = call("tag", library, "--dry-run", "--json")
     assert status == 0
-    assert err == "--min-precision 0.8: 135 calibration tracks support it for Folk only; any other answer is unknown\n"
+    assert (
+        err == "--min-precision 0.8 is supported only for Folk (135 calibration tracks); any other answer is unknown\n"
+    )
     assert {tuple(row["after"]) for row in json.loads(out)["files"]} == {("Folk",)}
     with_evidence(tmp_path, evidence(700))
     assert set(map(tuple, written(library).values())) == {()}, "0.6 is too little for it"
@@ -91,9 +93,9 @@ def test_default_is_a_precision_of_four_in_five(tmp_path: Path, library: Path) -
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        (None, "on no tracks of its own, which could support"),
-        (evidence(900, n=2), "on 6 tracks, too few to support"),
-        (evidence(100, n=45), "on 135 tracks, and is too often wrong to support"),
+        (None, "is not calibrated"),
+        (evidence(900, n=2), "was calibrated on 6 tracks, too few to support a precision of 80 %"),
+        (evidence(100, n=45), "was calibrated on 135 tracks, and is too often wrong to support a precision of 80 %"),
     ],
 )
 def test_model_that_supports_no_such_precision_needs_half(
@@ -104,8 +106,7 @@ def test_model_that_supports_no_such_precision_needs_half(
         status, _, err = call(*words)
         assert status == 0
         assert err == (
-            f"linear was checked {why} that four in five of its answers are right: "
-            "a genre is written where it is at least 50 % sure (--min-confidence changes that)\n"
+            f"linear {why}: genres with a confidence of 50 % or more are written (change it with --min-confidence)\n"
         )
     assert set(map(tuple, written(library).values())) == {("Folk",)}
 
@@ -150,9 +151,9 @@ def test_summary_comes_first_and_only_failures_follow(library: Path) -> None:
     (library / "broken.mp3").write_text("no audio")
     status, out, err = call("tag", library)
     lines = out.splitlines()
-    assert status == 1 and "at least 50 % sure" in err
+    assert status == 1 and "confidence of 50 % or more" in err
     assert lines[0] == "4 files: 3 tagged, 1 failed"
-    assert lines[1].startswith(f"FAILED    {library / 'broken.mp3'}: its tags cannot be used")
+    assert lines[1].startswith(f"FAILED    {library / 'broken.mp3'}: cannot be decoded")
     assert lines[2].startswith("Undo with: ") and len(lines) == 3
     status, out, _ = call("untag", lines[2].split()[-1])
     assert (status, out) == (0, "3 files: 3 restored\n")
@@ -161,20 +162,20 @@ def test_summary_comes_first_and_only_failures_follow(library: Path) -> None:
 def test_verbose_and_dry_run_print_every_file(library: Path) -> None:
     for words in (("tag", library, "--dry-run"), ("tag", library, "-v")):
         lines = call(*words)[1].splitlines()
-        assert [line.split()[-3:] for line in lines[:3]] == [["→", "Folk;", "60%"]] * 3
+        assert [line.split()[-4:] for line in lines[:3]] == [["→", "Folk;", "60", "%"]] * 3
         assert lines[3].startswith("3 files: 3 ")
     journal = next((library / ".genrelab").glob("*.jsonl"))
     (library / "a.mp3").rename(library / "new.mp3")
     status, out, err = call("untag", journal, "--verbose")
-    assert status == 0 and "looking for their audio under other names" in err
-    assert f"restored  {library / 'new.mp3'}: Folk → (none); was called a.mp3 when it was tagged" in out
+    assert status == 0 and "gone or renamed" in err
+    assert f"restored  {library / 'new.mp3'}: Folk → (none); renamed; it was a.mp3" in out
 
 
 def test_unsure_files_are_given_a_reason(tmp_path: Path, library: Path) -> None:
     with_evidence(tmp_path, evidence(700))
-    line = f"unsure    {library / 'a.mp3'}: 60%; perhaps Folk; "
-    assert line + "Folk counts from 70 % on\n" in call("tag", library, "--dry-run")[1]
-    assert line + "less than 65 %\n" in call("tag", library, "--dry-run", "--min-confidence", "0.65")[1]
+    line = f"unsure    {library / 'a.mp3'}: 60 %; perhaps Folk; "
+    assert line + "Folk needs a confidence of 70 %\n" in call("tag", library, "--dry-run", "-v")[1]
+    assert line + "confidence below 65 %\n" in call("tag", library, "--dry-run", "-v", "--min-confidence", "0.65")[1]
 
 
 def test_what_is_no_music_has_no_percentage(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +187,7 @@ def test_what_is_no_music_has_no_percentage(library: Path, monkeypatch: pytest.M
         yield lambda paths: map(bundle.decision, hear_birds(paths)), lambda _: None
 
     monkeypatch.setattr(classify, "open_classifier", listening)
-    lines = call("tag", library, "--dry-run")[1].splitlines()
+    lines = call("tag", library, "--dry-run", "-v")[1].splitlines()
     assert lines[0] == f"unsure    {library / 'a.mp3'}: does not sound like music"
     found = json.loads(call("tag", library, "--dry-run", "--json")[1])["files"]
     assert {row["confidence"] for row in found} == {0.6}
@@ -194,7 +195,7 @@ def test_what_is_no_music_has_no_percentage(library: Path, monkeypatch: pytest.M
 
 def test_one_file_is_one_file(library: Path) -> None:
     assert call("tag", library / "a.mp3")[1].splitlines()[0] == "1 file: 1 tagged"
-    assert call("tag", "-")[1] == "nothing to do\n"
+    assert call("tag", "-")[1] == "No files to tag.\n"
 
 
 # --- which files ---
@@ -215,9 +216,9 @@ def test_patterns_leave_files_out_of_every_command(tmp_path: Path, library: Path
     assert "c.flac" in (text := (tmp_path / "lists" / "Folk.m3u8").read_text()) and "a.mp3" not in text
     status, out, err = call("predict", library, "--exclude", "talk/*", "--exclude", "Podcast", "--json")
     assert [Path(row["path"]).name for row in json.loads(out)] == ["a.mp3", "b.mp3"]
-    assert status == 0 and f"--exclude Podcast: fits no file or folder below {library}\n" in err
+    assert status == 0 and f"--exclude Podcast matches no file or folder below {library}\n" in err
     status, out, err = call("predict", library, "--exclude", "*")
-    assert (status, out) == (1, "") and "--exclude leaves no file" in err
+    assert (status, out) == (1, "") and "--exclude matches every file" in err
 
 
 # --- a map, and a plan ---
@@ -227,7 +228,7 @@ def test_genre_map_names_what_is_written_and_rows_for_no_genre_are_noted(tmp_pat
     (tmp_path / "map.csv").write_text("from,to\nFOLK,Songs\nfolk,Americana\nrokc,Rock\n")
     status, out, err = call("tag", library / "a.mp3", "--json", "--genre-map", tmp_path / "map.csv")
     assert (status, json.loads(out)["files"][0]["after"]) == (0, ["Songs", "Americana"])
-    assert err.splitlines()[-1] == "--genre-map: rokc: no genre of linear (it knows Blues, Folk, Rock)"
+    assert err.splitlines()[-1] == "--genre-map: rokc not among the genres of linear: Blues, Folk, Rock"
     assert tags.read(library / "a.mp3").genres == ("Songs", "Americana")
     call("playlists", library / "talk", "--out", tmp_path / "lists", "--genre-map", tmp_path / "map.csv")
     assert {p.name for p in (tmp_path / "lists").iterdir()} == {"Songs.m3u8", "Americana.m3u8", "unsure.m3u8"}
@@ -256,7 +257,7 @@ def test_plan_is_written_down_and_applied(tmp_path: Path, library: Path) -> None
 def test_playlists_by_descriptive_tag_need_a_model_that_has_tags(tmp_path: Path, library: Path) -> None:
     status, out, err = call("playlists", library, "--out", tmp_path / "lists", "--by", "tag")
     assert (status, out) == (1, "")
-    assert "linear knows genres only, and --by tag needs descriptive tags: name a model that reads" in err
+    assert "--by tag needs descriptive tags, and linear has none: use a model with the view embedding" in err
     assert not (tmp_path / "lists").exists()
 
 
@@ -283,17 +284,17 @@ def test_own_genres_are_preferred_on_demand(tmp_path: Path, library: Path) -> No
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "name files or folders"),
-        (("music", ""), "an empty name"),
-        (("music", "--plan", "p", "--dry-run"), "--plan changes no audio file either"),
-        (("music", "--any", "--min-precision", "0.5"), "--any names every genre"),
+        ((), "give files or folders"),
+        (("music", ""), "the name is empty"),
+        (("music", "--plan", "p", "--dry-run"), "--plan and --dry-run cannot be used together"),
+        (("music", "--any", "--min-precision", "0.5"), "--any and --min-precision cannot be used together"),
         (
             ("music", "--min-confidence", "0", "--min-precision", "0.5"),
-            "--min-confidence counts instead of a precision",
+            "--min-confidence and --min-precision cannot be",
         ),
         (("music", "--genres", "0"), "--genres"),
-        (("music", "--exclude", " "), "an empty pattern"),
-        (("--apply", "p", "music"), "leave out FILE|DIR"),
+        (("music", "--exclude", " "), "the name is empty"),
+        (("--apply", "p", "music"), "leave out FILE"),
         (("--apply", "p", "--overwrite", "--genres", "2"), "leave out --genres, --overwrite"),
         (("--apply", "p", "--plan", "q"), "leave out --plan"),
         (("--apply", "p", "--min-confidence", "0"), "leave out --min-confidence"),
@@ -310,11 +311,11 @@ def test_tag_refuses_what_makes_no_sense(words: tuple[str, ...], message: str) -
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--by", "tag", "--prefer-tags"), "--prefer-tags is about genres"),
-        (("--by", "tag", "--min-precision", "0.5"), "--min-precision is about genres"),
+        (("--by", "tag", "--prefer-tags"), "--prefer-tags applies only to genres"),
+        (("--by", "tag", "--min-precision", "0.5"), "--min-precision applies only to genres"),
         (("--by", "mood"), "mood"),
-        (("--any", "--min-precision", "0.5"), "--any names every genre"),
-        (("--min-confidence", "0.4", "--min-precision", "0.5"), "--min-confidence counts instead of a precision"),
+        (("--any", "--min-precision", "0.5"), "--any and --min-precision cannot be used together"),
+        (("--min-confidence", "0.4", "--min-precision", "0.5"), "--min-confidence and --min-precision cannot be"),
     ],
 )
 def test_playlists_refuses_what_makes_no_sense(words: tuple[str, ...], message: str) -> None:

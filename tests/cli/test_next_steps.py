@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 
 import fsspec
@@ -28,28 +27,38 @@ def test_the_next_step_after_a_run_predicts(tmp_path: Path, place: str, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GENRELAB_CACHE", str(tmp_path / "cache"))
     for genre, hz in (("jazz", 200), ("rock", 900)):
-        for i in range(6):
+        for i in range(30):
             write_tone(tmp_path / "my music" / genre / f"{i}.wav", hz=hz + 9 * i, seed=i)
-    shutil.copy(tmp_path / "my music" / "rock" / "0.wav", tmp_path / "song.mp3")
     models = ("--models", "gaussian_nb", "--views", "statistics", "--split", "random", "--jobs", 1)
     status, out, err = call("run", "my music", "--out", place, *models)
     assert status == 0, err
-    page = out.partition("Page:")[2].strip().splitlines()[0]
-    store, path = fsspec.url_to_fs(page)
-    assert store.exists(path), page
+    for label in ("Page:", "Leaderboard:", "Bundles:"):
+        (shown,) = shlex.split(out.partition(label)[2].strip().splitlines()[0])
+        store, path = fsspec.url_to_fs(shown)
+        assert store.exists(path), shown
     words = words_behind(out, "Next:")
-    assert words[:2] == ["predict", "song.mp3"]
+    song = words[1]
+    assert words[0] == "predict" and Path(song).is_file() and "my music" in song
     status, out, err = call(*words)
-    assert status == 0 and "song.mp3" in out, err
+    assert status == 0 and Path(song).name in out, err
+
+
+def test_too_few_test_tracks_recommend_no_model(tmp_path: Path) -> None:
+    for genre, hz in (("jazz", 200), ("rock", 900)):
+        for i in range(6):
+            write_tone(tmp_path / "music" / genre / f"{i}.wav", hz=hz + 9 * i, seed=i)
+    models = ("--models", "gaussian_nb,knn", "--views", "statistics", "--split", "random", "--jobs", 1)
+    status, out, err = call("run", tmp_path / "music", "--out", tmp_path / "run", *models)
+    assert status == 0 and "Page:" in out and "Next:" not in out, err
 
 
 def test_doubts_are_relabelled_with_the_real_paths(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run, prepared = f"{tmp_path}/my run/", "memory://bucket/prepared"
-    tables.studies(run, ("doubts",), False, prepared)
+    tables.how_to_relabel(run, prepared)
     said = capsys.readouterr().out
-    assert f"{tmp_path}/my run/doubts.csv" in said
+    assert f"'{tmp_path}/my run/doubts.csv'" in said
     assert words_behind(said, "then") == ["relabel", prepared, run, "--out", f"{tmp_path}/my run-relabelled"]
-    tables.studies("memory://bucket/run", ("doubts",), False, prepared)
+    tables.how_to_relabel("memory://bucket/run", prepared)
     words = words_behind(capsys.readouterr().out, "then")
     assert words == ["relabel", prepared, "memory://bucket/run", "--out", "relabelled"], "a table is read from a disk"
 
@@ -58,11 +67,11 @@ def test_a_relabelled_table_is_run_or_copied_first(capsys: pytest.CaptureFixture
     out = f"{tmp_path}/my labels"
     tables.relabelled(3, f"{out}/")
     said = capsys.readouterr().out
-    assert said.startswith(f"3 tracks relabelled: {out}/relabelled.csv\n")
+    assert said.startswith(f"3 tracks relabelled: '{out}/relabelled.csv'\n")
     assert words_behind(said, "Next:") == ["run", f"{out}/relabelled.csv", "--out", f"{out}/run"]
     tables.relabelled(3, "memory://bucket/labels")
     said = capsys.readouterr().out
-    assert "Next: copy it to this disk, then " in said
+    assert "Next: copy this table to this disk, then " in said
     assert words_behind(said, "then") == ["run", "relabelled.csv", "--out", "memory://bucket/labels/run"]
 
 
@@ -76,6 +85,7 @@ def test_parameters_of_a_study_are_trained_with(capsys: pytest.CaptureFixture[st
 
 
 def test_options_of_a_source_are_in_the_command_for_it() -> None:
-    source = SourceOptions(Path("my table.csv"), "table", label="style", id_column="my id")
-    assert tables._source_words(source) == ["--dataset", "table", "--label", "style", "--id-column", "my id"]
-    assert tables._source_words(SourceOptions(Path("music"))) == tables._source_words(None) == []
+    source = SourceOptions(root=Path("my table.csv"), dataset="table", label="style", id_column="my id", drop="a,b")
+    options = ["--dataset", "table", "--label", "style", "--id-column", "my id", "--drop", "a,b"]
+    assert sorted(source.words()) == sorted(options)
+    assert SourceOptions(root=Path("music"), keep_spellings=True).words() == ["--keep-spellings"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from genrelab.cli import options
+from genrelab.cli import run_options
+from genrelab.cli.help import expand_groups
 from genrelab.cli.run import parse_views, views_for
 from genrelab.core.config import DEFAULT_VIEWS, FLAT_VIEWS, VIEWS, TrainSettings
 from genrelab.models.registry import known_models, model_class
@@ -25,7 +26,7 @@ class Shape:
 def test_fields_of_a_group_are_options_of_the_command() -> None:
     seen: list[tuple[Shape, bool]] = []
 
-    @options.expand_groups
+    @expand_groups
     def draw(shape: Shape, loud: Annotated[bool, typer.Option("--loud")] = False) -> None:
         seen.append((shape, loud))
 
@@ -42,26 +43,26 @@ def test_fields_of_a_group_are_options_of_the_command() -> None:
 def test_each_study_has_its_flag_and_its_file(name: str) -> None:
     from importlib import import_module
 
-    asked = options.RunOptions(**{name: True})
+    asked = run_options.RunOptions(**{name: True})
     assert asked.studies == (name.replace("_", "-"),)
     module = import_module(f"genrelab.studies.{name}")
     assert f"{name}.json" == module.FILE and module.HEADERS and callable(module.table)
-    assert options.RunOptions().studies == ()
+    assert run_options.RunOptions().studies == ()
 
 
 def test_default_views_are_those_that_all_models_read() -> None:
     assert {model_class(name).views[0] for name in known_models()} == set(DEFAULT_VIEWS)
     assert tuple(view.name for view in parse_views(None)) == DEFAULT_VIEWS
-    asked = options.PrepareOptions()
+    asked = run_options.PrepareOptions()
     assert views_for(asked, TrainSettings(view="embedding")) == asked
     assert views_for(asked, TrainSettings(view="frames")).views == ",".join((*DEFAULT_VIEWS, "frames"))
 
 
 def test_help_names_every_model_and_view() -> None:
-    def help_of(option: object) -> str:
-        return str(option.__metadata__[0].help)  # type: ignore[attr-defined]
+    def help_of(group: type, option: str) -> str:
+        return str(get_type_hints(group, include_extras=True)[option].__metadata__[0].help)
 
-    assert all(name in help_of(options.Models) for name in known_models())
-    assert all(name in help_of(options.View) for name in FLAT_VIEWS)
-    listed = help_of(options.Views).partition(" or all")[0].split(",")
+    assert all(name in help_of(run_options.TrainOptions, "models") for name in known_models())
+    assert all(name in help_of(run_options.FitOptions, "view") for name in FLAT_VIEWS)
+    listed = help_of(run_options.PrepareOptions, "views").partition(": ")[2].partition(" or all")[0].split(", ")
     assert set(listed) == set(VIEWS) - {"table"} and listed[:4] == [*DEFAULT_VIEWS]

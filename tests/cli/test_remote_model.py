@@ -78,5 +78,5 @@ def test_export_takes_an_address_with_out(address: str, local: Path, tmp_path: P
 def test_what_is_wrong_with_an_address_is_one_line(command: str, library: Path) -> None:
     status, out, err = call(command, library, "--model", "nosuchstore://bucket/svm", *(["--json"] * (command != "tag")))
     said = out if command == "doctor" else err
-    assert status == 1 and "nosuchstore://bucket/svm: no folder behind this address" in said
+    assert status == 1 and "nosuchstore://bucket/svm: this kind of address cannot be used here" in said
     assert "unexpected" not in said and "Traceback" not in said

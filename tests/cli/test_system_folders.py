@@ -55,19 +55,19 @@ def own_files(library: Path) -> set[str]:
 
 
 def test_prepare_has_the_genres_only(library: Path, tmp_path: Path) -> None:
-    status, _, err = call("prepare", library, "--out", tmp_path / "p", "--views", "samples", "--jobs", 1)
+    status, _, err = call("prepare", library, "--out", tmp_path / "p", "--views", "samples", "--jobs", 1, "-v")
     assert status == 0, err
     about = json.loads((tmp_path / "p" / "dataset.json").read_text())
     assert (about["genres"], about["counts"]["tracks"]) == (["pop", "rock"], 6)
-    assert "6 folders of a system or server: passed over" in err and "1 link to a folder: not followed" in err
+    assert "6 folders of the operating system or a NAS" in err and "1 link to a folder" in err
     listed = (tmp_path / "p" / "failures.csv").read_text()
     assert all(f",{name},find," in listed for name in (*FOREIGN, "linked"))
 
 
-def test_predict_says_what_it_passes_over(library: Path, model: tuple[str, ...]) -> None:
-    status, out, err = call("predict", library, "--json", *model)
+def test_predict_notes_skipped_folders(library: Path, model: tuple[str, ...]) -> None:
+    status, out, err = call("predict", library, "--json", "-v", *model)
     assert status == 0 and {row["path"] for row in json.loads(out)} == own_files(library), err
-    assert err.count("passed over:") == 1 and "#recycle" in err and str(library / "linked") in err
+    assert err.count("skipped:") == 1 and "#recycle" in err and str(library / "linked") in err
 
 
 @pytest.mark.parametrize("named", ["#recycle", "linked", ".Trash-1000"])
@@ -91,14 +91,14 @@ def test_doctor_checks_the_genres_only_and_names_the_rest(
     assert {u["path"] for u in told["unused"]} == {*FOREIGN, "linked"}
 
 
-def test_doctor_on_files_without_genres_says_what_it_passes_over(
+def test_doctor_on_files_without_genres_notes_skipped_folders(
     library: Path, model: tuple[str, ...], tmp_path: Path
 ) -> None:
     for folder in ("#recycle", "linked"):
         (library / folder).rename(library / "rock" / folder)
     told = json.loads(call("doctor", library / "rock", "--json", "--manifest", tmp_path / "x.csv", *model)[1])["data"]
     assert (told["dataset"], told["tracks"]) == ("files", 3)
-    assert any("2 folders of a system or server" in n and "1 link to a folder" in n for n in told["notes"])
+    assert any("2 folders of the operating system or a NAS" in n and "1 link to a folder" in n for n in told["notes"])
 
 
 @pytest.mark.parametrize("source", ["folders", "tags"])
@@ -108,7 +108,7 @@ def test_learn_learns_from_the_genres_only(library: Path, source: str) -> None:
     else:
         found = learn_labels.from_tags(library, all_values=False)
     assert {str(f.path) for f in found.files} == own_files(library)
-    assert any("of a system or server" in note for note in found.notes), found.notes
+    assert any("of the operating system or a NAS" in note for note in found.notes), found.notes
 
 
 def test_clips_of_fma_without_metadata_are_no_genres_and_still_files(

@@ -34,7 +34,7 @@ class Answer:
     status: int = 0  # 0: the right one
     breaks_after: int | None = None  # bytes of the body, then the connection is closed
     body: bytes | None = None  # sent instead of the truth
-    length: int | None = None  # said instead of the truth
+    length: int | None = None  # stated instead of the true one
 
 
 @dataclass
@@ -143,14 +143,14 @@ def test_archive_that_is_already_there_is_used(site: Site, tmp_path: Path) -> No
     assert unpacked_files(tmp_path) == CLIPS
 
 
-def test_damaged_archive_that_is_already_there_is_set_aside_and_fetched_anew(site: Site, tmp_path: Path) -> None:
+def test_damaged_archive_on_disk_is_renamed_and_downloaded_again(site: Site, tmp_path: Path) -> None:
     damaged = site.body[:-1] + b"?"
     (tmp_path / "fma_small.zip").write_bytes(damaged)
     sentences: list[str] = []
     fetch(site, tmp_path, notify=sentences.append)
     (sentence,) = sentences
     assert hashlib.sha1(damaged).hexdigest() in sentence
-    assert sentence.endswith("it was set aside as fma_small.zip.bad, and is fetched anew")
+    assert sentence.endswith("renamed to fma_small.zip.bad; downloading it again")
     assert (tmp_path / "fma_small.zip.bad").read_bytes() == damaged
     assert site.asked == [None]
     (tmp_path / "fma_small.zip.bad").unlink()
@@ -170,7 +170,7 @@ def test_archive_in_another_place_is_used_and_stays(site: Site, tmp_path: Path) 
 def test_archive_in_another_place_that_is_wrong_is_refused_and_left_alone(site: Site, tmp_path: Path) -> None:
     copied = tmp_path / "copied.zip"
     copied.write_bytes(site.body[:-1])
-    with pytest.raises(DownloadError, match=r"copied\.zip .* has the SHA-1 .*: copy it again, or leave out --archive"):
+    with pytest.raises(DownloadError, match=r"copied\.zip .* its SHA-1 is .*; copy it again, or leave out --archive"):
         fetch(site, tmp_path / "data", archive_file=copied)
     assert copied.read_bytes() == site.body[:-1]
     with pytest.raises(DownloadError, match=r"nowhere\.zip: No such file"):
@@ -197,7 +197,7 @@ def test_mirror_is_the_option_else_the_variable_else_the_publisher(monkeypatch: 
 
 @pytest.mark.parametrize("mirror", ["/mnt/fma", "ftp://old.example.org", "mirror.example.org", " "])
 def test_mirror_that_is_no_http_address_is_refused(tmp_path: Path, mirror: str) -> None:
-    with pytest.raises(SettingsError, match="a mirror is an http or https address, such as https://os"):
+    with pytest.raises(SettingsError, match="the mirror must be an http or https address, such as https://os"):
         download("fma-small", tmp_path, mirror=mirror)
 
 
@@ -233,7 +233,7 @@ def test_interrupted_download_without_ranges_starts_over(site: Site, tmp_path: P
 
 def test_later_run_resumes_the_download(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(breaks_after=50_000)] + [Answer(status=503)] * 5
-    with pytest.raises(DownloadError, match=r"503 .*50,000 bytes are kept: run the same command again"):
+    with pytest.raises(DownloadError, match=r"503 .*50,000 bytes are kept: run the same command to continue"):
         fetch(site, tmp_path)
     assert (tmp_path / "fma_small.zip.part").stat().st_size == 50_000
     site.asked.clear()
@@ -253,7 +253,7 @@ def test_retries_are_bounded(site: Site, tmp_path: Path) -> None:
     # Without ranges every try brings the same first bytes: that is no progress.
     site.ranges = False
     site.answers = [Answer(breaks_after=1_000)] * 50
-    with pytest.raises(DownloadError, match=r"5 tries brought no further byte\. 1,000 bytes are kept"):
+    with pytest.raises(DownloadError, match=r"5 times in a row\. 1,000 bytes are kept"):
         fetch(site, tmp_path)
     assert len(site.asked) == 6  # the one that brought bytes, and five that brought no more
 
@@ -286,7 +286,7 @@ def test_too_long_content_length_is_retried(site: Site, tmp_path: Path) -> None:
 
 def test_too_short_content_length_fails_the_checksum(site: Site, tmp_path: Path) -> None:
     site.answers = [Answer(length=1_000)]
-    with pytest.raises(DownloadError, match=r"\(1,000 bytes\) has the SHA-1"):
+    with pytest.raises(DownloadError, match=r"\(1,000 bytes\) is not the published archive: its SHA-1 is"):
         fetch(site, tmp_path)
     fetch(site, tmp_path)
     assert site.asked == [None, None]
@@ -300,7 +300,7 @@ def test_wrong_checksum_is_reported_and_the_next_run_starts_over(site: Site, tmp
     truth = hashlib.sha1(site.body).hexdigest()
     assert hashlib.sha1(lie).hexdigest() in str(caught.value)
     assert truth in str(caught.value)
-    assert "run the same command again" in str(caught.value)
+    assert "run the same command to download it again" in str(caught.value)
     assert not (tmp_path / "fma_small").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fma_small.zip.bad"]
     fetch(site, tmp_path)
@@ -311,7 +311,7 @@ def test_wrong_range_is_discarded_and_the_download_starts_over(site: Site, tmp_p
     site.answers = [Answer(breaks_after=30_000)]
     site.shift = 7
     fetch(site, tmp_path)
-    assert site.asked == [None, "bytes=30000-", None]  # thrown away, and begun anew
+    assert site.asked == [None, "bytes=30000-", None]  # discarded, and started again
     assert unpacked_files(tmp_path) == CLIPS
 
 
@@ -327,12 +327,12 @@ def test_refused_connection_fails_after_five_tries(site: Site, tmp_path: Path) -
     port = closed.server_address[1]
     closed.server_close()
     site.url = f"http://127.0.0.1:{port}"
-    with pytest.raises(DownloadError, match=r"5 tries brought no further byte\. 0 bytes are kept"):
+    with pytest.raises(DownloadError, match=r"5 times in a row\. 0 bytes are kept"):
         fetch(site, tmp_path)
 
 
 def test_too_little_disk_space_is_reported_before_any_request(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"^fma-small needs 9[0-9,.]+ GiB more, and .* free: make room"):
+    with pytest.raises(DownloadError, match=r"^fma-small needs 9[0-9,.]+ GiB, and .* free: free some space"):
         fetch(site, tmp_path, size=900_000 << 30)
     assert site.asked == []
 
@@ -375,7 +375,7 @@ def test_unpacking_resumes_where_it_stopped(site: Site, tmp_path: Path, monkeypa
 @pytest.mark.parametrize("name", ["../evil.mp3", "fma_small/../../evil.mp3", "/evil.mp3", "other/evil.mp3", "evil"])
 def test_members_that_would_land_outside_are_refused(site: Site, tmp_path: Path, name: str) -> None:
     site.body = zipped({"fma_small/000/000002.mp3": b"sound", name: b"evil"})
-    with pytest.raises(DownloadError, match="lies outside of fma_small/: not unpacked"):
+    with pytest.raises(DownloadError, match="would be written outside of fma_small/"):
         fetch(site, tmp_path / "data")
     assert [p for p in tmp_path.rglob("*") if p.suffix == ".mp3"] == []
 
@@ -393,7 +393,7 @@ def test_links_are_refused(site: Site, tmp_path: Path) -> None:
 
 def test_file_that_is_no_zip_archive_is_refused(site: Site, tmp_path: Path) -> None:
     site.body = b"this is no archive"
-    with pytest.raises(DownloadError, match=r"fma_small\.zip cannot be unpacked: File is not a zip file"):
+    with pytest.raises(DownloadError, match=r"fma_small\.zip is damaged: delete it, and download it again"):
         fetch(site, tmp_path)
 
 
@@ -405,7 +405,7 @@ def test_output_folder_below_a_file_is_refused(site: Site, tmp_path: Path) -> No
 
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     known = "fma-metadata, fma-small, fma-medium, fma-large, fma-full"
-    with pytest.raises(SettingsError, match=f"unknown download 'fma': known are {known}"):
+    with pytest.raises(SettingsError, match=f"unknown download 'fma': use one of {known}"):
         download("fma", tmp_path)
 
 

@@ -36,7 +36,7 @@ def test_manifest_is_read_back_and_replaces_the_previous_one(tmp_path: Path) -> 
 def test_file_that_is_no_manifest_is_never_replaced(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "songs.csv"
     file.write_bytes(content)
-    with pytest.raises(DatasetError, match=r"songs\.csv is there and no manifest of exclusions: name another file"):
+    with pytest.raises(DatasetError, match=r"songs\.csv exists and is not a list of exclusions: choose another file"):
         write(file, ROWS)
     assert file.read_bytes() == content
     with pytest.raises(DatasetError):
@@ -54,12 +54,12 @@ def test_manifest_edited_by_hand_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"id,why\n1,x\n", r"needs a column track_id or path, and may have reason. Found: id, why"),
+        (b"id,why\n1,x\n", r"needs a column track_id or path, and may have a column reason. Found: id, why"),
         (b"", r"Found: nothing"),
         (b"track_id,path,genre,decision\n1,a.mp3,rock,\n", r"a list of doubts, not of exclusions: .*genrelab relabel"),
-        (b"track_id,path,reason\n1,,x\n,,because\n", r"row 3: names no track"),
-        (b"\xff\xfe\x00binary", r"cannot be read as a manifest"),
-        (b'track_id,reason\n1,"never closed\n', r"cannot be read as a manifest"),
+        (b"track_id,path,reason\n1,,x\n,,because\n", r"row 3: no track"),
+        (b"\xff\xfe\x00binary", r"cannot be read"),
+        (b'track_id,reason\n1,"never closed\n', r"a\.csv, line \d: a quotation mark is not closed"),
     ],
 )
 def test_error_for_an_unusable_manifest_names_the_place(tmp_path: Path, content: bytes, words: str) -> None:
@@ -94,8 +94,8 @@ def test_excluded_tracks_keep_their_reason_and_unknown_rows_are_noted() -> None:
         "excluded: its id goes before its path", "excluded: silent; copy", "excluded: too short", None, None,
     ]  # fmt: skip
     assert [t.track_id for t in after.tracks] == [t.track_id for t in tracks] and after.genres == before.genres
-    assert after.notes[0] == "a note" and "excluded by the manifest: 3 of 5 tracks" in after.notes[1]
-    assert after.notes[2] == "2 rows of the manifest naming no track here: nowhere.mp3, 10"
+    assert after.notes[0] == "a note" and "excluded by the list: 3 of 5 tracks" in after.notes[1]
+    assert after.notes[2] == "2 rows of the list without a matching track: nowhere.mp3, 10"
     assert exclude(before, []) == before
 
 
@@ -106,7 +106,7 @@ def test_paths_may_be_absolute_or_windows() -> None:
 
 
 def test_excluding_everything_is_refused() -> None:
-    with pytest.raises(DatasetError, match="every one of 1 track is excluded"):
+    with pytest.raises(DatasetError, match="no track is left: every track is excluded"):
         exclude(dataset(Track("a", "a.mp3", "rock")), [Exclusion("a", "", "x")])
 
 

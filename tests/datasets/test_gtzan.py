@@ -52,7 +52,7 @@ def test_usual_folder_layouts_are_read(tmp_path: Path, folder: str, suffix: str)
         assert track.path is not None
         assert (tmp_path / track.path).is_file()
         assert (track.artist, track.official_split, track.problem) == (None, None, None)
-    assert dataset.notes == ("2 tracks in 2 genres", UNKNOWN_ARTISTS)
+    assert dataset.notes == (UNKNOWN_ARTISTS,)
 
 
 def test_one_file_of_each_track_in_a_fixed_order_of_preference(tmp_path: Path) -> None:
@@ -69,16 +69,16 @@ def test_one_file_of_each_track_in_a_fixed_order_of_preference(tmp_path: Path) -
         "copy/jazz/jazz.00002.au",
         "rock/rock.00003.flac",
     ]
-    assert dataset.notes[1] == (
-        "5 files set aside as further copies of the same tracks: genres/jazz/jazz.00002.au, mp3/blues/blues.00001.au, "
+    assert dataset.notes[0] == (
+        "skipped: 5 files with the tracks in another format: genres/jazz/jazz.00002.au, mp3/blues/blues.00001.au, "
         "mp3/blues/blues.00001.flac, mp3/blues/blues.00001.mp3, rock/rock.00003.mp3"
     )
     assert len(dataset.unused) == 5 and all(u.is_audio for u in dataset.unused)
     reasons = {u.path: u.reason for u in dataset.unused}
-    assert reasons["rock/rock.00003.mp3"] == "a further copy of rock.00003: rock/rock.00003.flac is used"
+    assert reasons["rock/rock.00003.mp3"] == "rock/rock.00003.flac is used instead"
 
 
-def test_other_files_are_counted_and_hidden_ones_are_no_music(tmp_path: Path) -> None:
+def test_other_files_and_hidden_ones_are_not_tracks(tmp_path: Path) -> None:
     files(
         tmp_path,
         "pop/pop.00001.wav",
@@ -89,7 +89,7 @@ def test_other_files_are_counted_and_hidden_ones_are_no_music(tmp_path: Path) ->
     )
     dataset = load(tmp_path)
     assert [t.track_id for t in dataset.tracks] == ["pop.00001"]
-    assert dataset.notes[1] == "2 audio files set aside, not named as GTZAN's: pop/hit.wav, pop/pop.00002.ogg"
+    assert dataset.notes[0] == "skipped: 2 audio files not named like GTZAN's: pop/hit.wav, pop/pop.00002.ogg"
     assert {(u.path, u.is_audio) for u in dataset.unused} == {
         ("pop/hit.wav", True), ("pop/pop.00002.ogg", True), ("pop/._pop.00003.wav", False), (".t", False),
     }  # fmt: skip
@@ -103,17 +103,17 @@ def test_copies_in_a_recycle_bin_are_neither_tracks_nor_copies(tmp_path: Path, b
     assert {(u.path, u.is_audio) for u in dataset.unused} == {(bin_name, False), (f"pop/{bin_name}", False)}
 
 
-def test_the_known_fault_is_named_and_another_copy_taken(tmp_path: Path) -> None:
+def test_the_known_problem_is_named_and_another_copy_is_used(tmp_path: Path) -> None:
     files(tmp_path, "jazz/jazz.00053.wav", "jazz/jazz.00054.wav")
-    assert load(tmp_path).notes[1] == ("known fault: jazz/jazz.00054.wav cannot be read in the copy that goes around")
+    assert load(tmp_path).notes[0] == "known problem of GTZAN: jazz/jazz.00054.wav is broken in the usual copy"
     files(tmp_path, "jazz/jazz.00054.mp3")
     dataset = load(tmp_path)
     assert dataset.tracks[1].path == "jazz/jazz.00054.mp3"
-    assert not any("known fault" in note for note in dataset.notes)
+    assert not any("known problem" in note for note in dataset.notes)
 
 
 def test_no_track(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no track found"):
+    with pytest.raises(DatasetError, match="no tracks found"):
         load(files(tmp_path, "rock/a.wav"))
 
 
@@ -131,9 +131,9 @@ def test_official_parts(tmp_path: Path) -> None:
         "test",
         "excluded",
     ]
-    assert dataset.notes[1:] == (
-        "fault-filtered split: 2 training / 1 validation / 1 test / 1 excluded; what no list names is excluded",
-        "fault-filtered split: 1 of 5 listed files are not on disk",
+    assert dataset.notes == (
+        "fault-filtered split: 2 training / 1 validation / 1 test / 1 excluded (not in any list)",
+        "fault-filtered split: 1 of 5 listed tracks missing",
         UNKNOWN_ARTISTS,
     )
 
@@ -148,13 +148,13 @@ def test_windows_line_ends_are_read(tmp_path: Path) -> None:
 
 def test_inconsistent_split_lists_are_refused(tmp_path: Path) -> None:
     root = files(tmp_path / "a", "blues/blues.00000.wav")
-    with pytest.raises(DatasetError, match=r"train_filtered\.txt cannot be read: No such file.*--split-files wants"):
+    with pytest.raises(DatasetError, match=r"train_filtered\.txt cannot be read: No such file.*--split-files needs"):
         load(root, split_files=tmp_path / "nowhere")
     split_files = lists(tmp_path / "lists", "blues.00000", "blues.00000")
-    with pytest.raises(DatasetError, match=r"blues\.00000 stands in two lists, training and validation"):
+    with pytest.raises(DatasetError, match=r"blues\.00000 is in two lists, training and validation"):
         load(root, split_files=split_files)
     (split_files / "valid_filtered.txt").write_text("<html>\n")
-    with pytest.raises(DatasetError, match=r"valid_filtered\.txt, line 1: '<html>' names no GTZAN file"):
+    with pytest.raises(DatasetError, match=r"valid_filtered\.txt, line 1: '<html>' is not the name of a GTZAN file"):
         load(root, split_files=split_files)
 
 
@@ -205,13 +205,13 @@ def test_lists_come_from_the_mirror_of_the_variable(
 def test_lists_that_were_changed_are_refused(published: tuple[Path, str], tmp_path: Path) -> None:
     folder, url = published
     (folder / "test_filtered.txt").write_text("blues/blues.00001.wav\n")
-    with pytest.raises(DownloadError, match=r"test_filtered\.txt cannot be fetched.*give it with --split-files"):
+    with pytest.raises(DownloadError, match=r"test_filtered\.txt cannot be downloaded.*give it with --split-files"):
         gtzan.fetch_split_files(tmp_path / "cache", mirror=url)
     assert not (tmp_path / "cache/gtzan_fault_filtered/test_filtered.txt").exists()
 
 
 def test_missing_split_lists_cannot_be_fetched(published: tuple[Path, str], tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="cannot be fetched"):
+    with pytest.raises(DownloadError, match="cannot be downloaded"):
         gtzan.fetch_split_files(tmp_path / "cache", mirror=f"{published[1]}/nowhere")
 
 
@@ -250,7 +250,10 @@ def test_artists(tmp_path: Path) -> None:
         None,
     ]
     assert UNKNOWN_ARTISTS not in dataset.notes and "--artists FILE" in UNKNOWN_ARTISTS
-    assert dataset.notes[1] == "artists.csv: 3 of 5 tracks have an artist, 2 in all; rows that name no GTZAN file: 1"
+    assert dataset.notes == (
+        "artist known for 3 of 5 tracks, from artists.csv",
+        "2 rows of artists.csv without a matching file: blues.00077, blues",
+    )
 
 
 def test_inconsistent_artist_tables_are_refused(tmp_path: Path) -> None:
@@ -259,10 +262,13 @@ def test_inconsistent_artist_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"artists\.csv cannot be read: No such file"):
         load(root, artists=table)
     table.write_text("id,name\nblues.00000,A\n")
-    with pytest.raises(DatasetError, match=r"needs the columns id and artist\. Found: id, name"):
+    with pytest.raises(DatasetError, match=r"the columns id and artist are needed\. Found: id, name"):
         load(root, artists=table)
     table.write_text("track_id,artist\nblues.00000,A\nblues.00000.wav,B\n")
-    with pytest.raises(DatasetError, match=r"blues\.00000 has two artists, A and B"):
+    with pytest.raises(DatasetError, match=r"two artists for blues\.00000: A and B"):
+        load(root, artists=table)
+    table.write_text('track_id,artist\nblues.00000,"Weird" Al\n')
+    with pytest.raises(DatasetError, match=r"artists\.csv, line 2: a quotation mark is not closed, or not doubled"):
         load(root, artists=table)
 
 
@@ -284,14 +290,14 @@ def test_real_parts(shared: Path, folder: str, n: int, parts: dict[str, int], wi
     assert len(dataset.tracks) == n
     assert Counter(t.official_split for t in dataset.tracks) == parts
     assert sum(t.artist is not None for t in dataset.tracks) == with_artist
-    assert f"{930 - sum(parts.values())} of 930 listed files are not on disk" in dataset.notes[2]
+    assert f"fault-filtered split: {930 - sum(parts.values())} of 930 listed tracks missing" in dataset.notes
 
 
 @pytest.mark.real
 def test_real_parts_joined_are_merged_by_id(shared: Path) -> None:
     dataset = load(shared / "data")
     assert len(dataset.tracks) == 314
-    assert dataset.notes[1].startswith("85 files set aside as further copies of the same tracks: ")
+    assert dataset.notes[0].startswith("skipped: 85 files with the tracks in another format: ")
 
 
 @pytest.mark.real

@@ -62,19 +62,19 @@ def test_artists_file_takes_precedence_over_the_artist_column(tmp_path: Path) ->
     artists = put(tmp_path, "id,artist\n9,Nina\n11,Miles\n", "artists.csv")
     dataset = load(put(tmp_path, FEATURES), artists=artists)
     assert [(t.track_id, t.artist) for t in dataset.tracks] == [("9", "Nina"), ("10", "1")]
-    assert note(dataset, "artists of") == "artists of 1 of 2 tracks from artists.csv"
-    assert note(dataset, "naming no file") == "1 row of artists.csv naming no file here: 11"
+    assert note(dataset, "artist known") == "artist known for 1 of 2 tracks, from artists.csv"
+    assert note(dataset, "matching") == "1 row of artists.csv without a matching file: 11"
     assert values(dataset) == [[90, 0.25], [120.5, 0.5]]
 
 
-def test_notes_say_what_was_chosen(tmp_path: Path) -> None:
+def test_notes_name_the_columns(tmp_path: Path) -> None:
     dataset = load(put(tmp_path, FEATURES))
     assert dataset.notes == (
-        "2 rows; genres from column genre: Pop 1, Rock 1",
-        "official split from column split: training 1, validation 0, test 1, excluded 0",
-        "1 artist from column artist; 1 row without",
+        "genres from column genre: Pop 1, Rock 1",
+        "official split from column split: training 1, test 1",
+        "artists from column artist; 1 row without one",
         "2 feature columns: tempo, energy",
-        "4 columns not taken for a feature: track_id, genre, split, artist",
+        "4 other columns: track_id, genre, split, artist",
     )
 
 
@@ -145,7 +145,7 @@ def test_rows_without_ids_are_numbered_and_noted(tmp_path: Path) -> None:
     dataset = load(put(tmp_path, "genre,x\n" + "".join(f"a,{n / 2}\n" for n in range(12))))
     assert [t.track_id for t in dataset.tracks] == [str(n) for n in range(1, 13)]
     assert values(dataset) == [[n / 2] for n in range(12)]
-    assert "numbered by their rows" in note(dataset, "track_id (")
+    assert "ids are row numbers" in note(dataset, "track_id (")
 
 
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
@@ -171,7 +171,9 @@ def test_missing_numbers_are_an_error_that_names_them(tmp_path: Path) -> None:
     path = put(tmp_path, "track_id,genre,x,y,z\n7,a,1,,3\n8,b,2,NaN,\n9,b,2,1,4\n5,b,2,2,4\n")
     with pytest.raises(DatasetError) as e:
         load(path)
-    assert "NaN (--impute median fills it, --drop leaves a column out) in 2 feature columns" in str(e.value)
+    assert "missing numbers (--impute median fills them, --drop leaves a column out) in 2 feature columns" in str(
+        e.value
+    )
     assert "y (2 rows, first row 1, id 7), z (1 row, first row 2, id 8)" in str(e.value)
     assert columns(load(path, drop=("y", "z"))) == ("x",)
 
@@ -182,7 +184,7 @@ def test_impute_keeps_the_gaps_for_the_models(tmp_path: Path) -> None:
     assert dataset.features is not None
     # A median over all rows would carry test rows into training.
     np.testing.assert_array_equal(dataset.features.values, np.float32([[1, np.nan], [2, 5], [3, 100]]))
-    assert note(dataset, "kept as NaN").startswith("1 number missing in 1 feature column (y), kept as NaN")
+    assert note(dataset, "missing").startswith("1 number missing in 1 feature column (y): filled with the medians")
     with pytest.raises(SettingsError, match="--impute must be median"):
         load(path, impute="mean")
 
@@ -214,14 +216,17 @@ def test_table_of_one_feature(tmp_path: Path, text: str) -> None:
 
 
 def test_typo_in_a_numeric_column_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="row 3, column x: '1,5' is no number"):
+    with pytest.raises(DatasetError, match="row 3, column x: '1,5' is not a number"):
         load(put(tmp_path, 'track_id,genre,x\n1,a,0.5\n2,b,2\n3,c,"1,5"\n'))
 
 
 def test_second_label_among_the_features_is_named(tmp_path: Path) -> None:
     rows = "".join(f"{i},{'abc'[i % 3]},{i % 3},{i % 3 + (i == 7)},{i / 7}\n" for i in range(15))
     dataset = load(put(tmp_path, "track_id,genre,target,mode,x\n" + rows))
-    assert note(dataset, "second label") == "1 feature telling the genre, as a second label (--drop): target"
+    assert (
+        note(dataset, "one value per genre")
+        == "1 feature with one value per genre, which gives the genre away (leave out with --drop): target"
+    )
 
 
 # === Manifest ===
@@ -237,7 +242,7 @@ def test_manifest_with_paths_from_its_own_folder(tmp_path: Path) -> None:
     assert dataset.root == tmp_path
     assert dataset.features is None
     assert str(tmp_path) in note(dataset, "list of audio files")
-    assert note(dataset, "not read") == "1 column not read, for the audio is: bpm"
+    assert note(dataset, "ignored") == "1 column ignored, as the audio is used: bpm"
 
 
 @pytest.mark.parametrize("absolute", [True, False])
@@ -249,7 +254,7 @@ def test_paths_that_leave_the_folder_move_the_root(tmp_path: Path, absolute: boo
     assert dataset.root == tmp_path
     assert {t.path for t in dataset.tracks} == {"music/a.mp3", "lists/here.mp3"}
     assert {t.track_id for t in dataset.tracks} == {f"{there}/a.mp3", "here.mp3"}
-    assert note(dataset, "list of audio files").endswith(f"lie below {tmp_path}")
+    assert note(dataset, "list of audio files").endswith(f"below {tmp_path}")
 
 
 def test_relative_table_and_absolute_paths_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,9 +273,9 @@ def test_manifest_ids_and_labels_of_other_columns(tmp_path: Path) -> None:
 
 def test_blank_and_doubled_paths_are_counted(tmp_path: Path) -> None:
     dataset = load(put(tmp_path, "track_id,path,genre\n1,a.mp3,x\n2,,y\n3,./a.mp3,y\n"))
-    assert [t.problem for t in dataset.tracks] == [None, "row 2 of the table gives no path", None]
+    assert [t.problem for t in dataset.tracks] == [None, "row 2 of the table has no path", None]
     assert note(dataset, "without a path") == "1 row without a path: row 2"
-    assert note(dataset, "two rows or more") == "1 file in two rows or more, taken as one recording: a.mp3"
+    assert note(dataset, "several rows") == "1 file in several rows, treated as one recording: a.mp3"
     assert [t.recording for t in dataset.tracks] == ["a.mp3", None, "a.mp3"]
     assert load(put(tmp_path, "path,genre\na.mp3,x\n,y\n")).tracks[1].track_id == "row 2"
 
@@ -289,12 +294,12 @@ def test_names_with_newlines_and_unicode(tmp_path: Path) -> None:
     [
         ("", {}, "is empty"),
         ("\n \n", {}, "is empty"),
-        ("genre,x\n", {}, "has a header and no rows"),
-        ("path,title\na.mp3,t\n", {}, "no column genre or genre_top or label; .* 2 columns: path, title"),
+        ("genre,x\n", {}, "the table has no rows"),
+        ("path,title\na.mp3,t\n", {}, "no column genre or genre_top or label: .* 2 columns: path, title"),
         (
             f"{','.join(f'f{i}' for i in range(40))},file,style\n{'1,' * 40}a.wav,rock\n",
             {},
-            r"42 columns: of words file, style; 40 of numbers \(f0, f1, f2, f3, f4 and 35 more\)",
+            r"42 columns: of text: file, style; of numbers: f0, f1, f2, f3, f4 and 35 more",
         ),
         ("genre,x\na,1\n", {"label": "mood"}, r"no column mood \(--label\); 2 columns: genre, x"),
         ("genre,x\na,1\n", {"split_column": "s"}, r"no column s \(--split-column\)"),
@@ -302,20 +307,20 @@ def test_names_with_newlines_and_unicode(tmp_path: Path) -> None:
         ("genre,x\na,1\n", {"id_column": "s"}, r"no column s \(--id-column\)"),
         ("genre,x\na,1\n", {"drop": ("s",)}, r"no column s \(--drop\)"),
         ("genre,x\na,1\n", {"group_column": "s"}, r"no column s \(--group-column\)"),
-        ("genre,x\na,1\n", {"drop": ("x",)}, "no numeric column is left for a feature; 2 columns"),
+        ("genre,x\na,1\n", {"drop": ("x",)}, "no column is usable as a feature; 2 columns"),
         (
             "genre;x\na;b\n",
             {},
-            r"no numeric column is left for a feature; 2 columns: .*; 1 column left out: x \(text\)",
+            r"no column is usable as a feature; 2 columns: .*; 1 column left out: x \(text\)",
         ),
-        ("genre,x,x\na,1,2\n", {}, "two columns are named x"),
-        ("genre,x\na,1\nb,2,3\n", {}, "line 3 does not fit the header, which has 2 fields parted by ','"),
-        ("genre,x,y\na,1\n", {}, "line 2 does not fit the header"),
-        ("genre,x,y\na,1,2,3\nb,1,2,3\n", {}, "line 2 does not fit the header"),
-        ('genre,x\n"a,1\nb,2\n', {}, "does not fit the header"),
-        ("track_id,genre,x\n1,a,1\n,b,2\n", {}, "1 row without an id in column track_id: 2"),
+        ("genre,x,x\na,1,2\n", {}, "two columns are called x"),
+        ("genre,x\na,1\nb,2,3\n", {}, "line 3 does not match the header of 2 fields separated by ','"),
+        ("genre,x,y\na,1\n", {}, "line 2 does not match the header"),
+        ("genre,x,y\na,1,2,3\nb,1,2,3\n", {}, "line 2 does not match the header"),
+        ('genre,x\n"a,1\nb,2\n', {}, "does not match the header"),
+        ("track_id,genre,x\n1,a,1\n,b,2\n", {}, "1 row without an id in column track_id \\(2\\)"),
         ("genre,x,split\na,1,train\nb,2,trian\n", {}, "row 2, column split: unknown split 'trian'"),
-        (b"PAR1\0\0\0", {}, "is no text, so no CSV"),
+        (b"PAR1\0\0\0", {}, "contains NUL bytes|contains a NUL byte"),
     ],
 )
 def test_bad_tables(tmp_path: Path, content: str | bytes, options: dict[str, Any], words: str) -> None:
@@ -326,13 +331,13 @@ def test_bad_tables(tmp_path: Path, content: str | bytes, options: dict[str, Any
 
 
 def test_bad_parquet(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is no Parquet file that can be read"):
+    with pytest.raises(DatasetError, match="cannot be read as a Parquet file"):
         load(put(tmp_path, "genre,x\n", "t.parquet"))
-    with pytest.raises(DatasetError, match="is no Parquet file"):
+    with pytest.raises(DatasetError, match="cannot be read as a Parquet file"):
         load(tmp_path / "missing.parquet")
     frame = pd.DataFrame({"genre": ["a"], "x": [1]}, index=pd.Index(["b"], name="genre"))
     frame.to_parquet(tmp_path / "twice.parquet")
-    with pytest.raises(DatasetError, match="two columns are named genre"):
+    with pytest.raises(DatasetError, match="two columns are called genre"):
         load(tmp_path / "twice.parquet")
     with pytest.raises(DatasetError, match="cannot be read: No such file"):
         load(tmp_path / "missing.csv")
@@ -358,15 +363,15 @@ def test_real_fma_features(shared: Path) -> None:
     assert len(dataset.genres) == 8
     assert sum(t.artist is None for t in dataset.tracks) == 82
     assert note(dataset, "feature columns:") == "46 feature columns: zcr_mean, zcr_var, ... mfcc19_var"
-    assert note(dataset, "artists from").endswith("; 82 rows without")
-    assert "training 6,397, validation 800, test 0" in note(dataset, "official split")
+    assert note(dataset, "artists from").endswith("; 82 rows without one")
+    assert "training 6,397, validation 800" in note(dataset, "official split")
 
 
 @pytest.mark.real
 def test_real_gtzan_and_echonest_features(shared: Path) -> None:
     gtzan = load(shared / "data" / "tables" / "gtzan_57_features.csv")
     assert len(columns(gtzan)) == 57
-    assert "training 443, validation 197, test 0, excluded 70" in note(gtzan, "official split")
+    assert "training 443, validation 197, excluded 70" in note(gtzan, "official split")
     echonest = load(shared / "data" / "tables" / "fma_medium_echonest.csv")
     assert len(columns(echonest)) == 8
     assert "Old-Time / Historic" in echonest.genres
@@ -387,6 +392,6 @@ def test_a_list_without_artists_takes_them_from_the_files_tags(tmp_path: Path) -
     dataset = load_dataset(table)
     first, second, *others = (t.artist for t in dataset.tracks)
     assert first == second is not None and others == [None, None]
-    assert "2 artists known for 2 of 4 files, from tags" in dataset.notes
+    assert "artist known for 2 of 4 tracks, from tags" in dataset.notes
     table.write_text("path,genre,artist\na.flac,rock,\nb.flac,rock,Cy\n")
     assert [t.artist for t in load_dataset(table).tracks] == [None, "Cy"], "a column of artists is the owner's word"

@@ -241,14 +241,16 @@ def check(path: Path, dataset: Dataset, t: Drawn, *, damaged: bool) -> None:
         assert len(dataset.tracks) == t.n - t.n_blank
         assert t.n_blank == 0 or f"{t.n_blank} blank row" in notes
     if dataset.features is None:
-        unread = re.findall(r"columns? not read, for the audio is: (.*)", notes)
+        unread = re.findall(r"columns? ignored, as the audio is used: (.*)", notes)
         named = unread[0] if unread else ""
         for c in columns:
             assert folded(c) in MANIFEST_ROLES or printable(c) in named or f"column {printable(c)}" in notes
         return
-    counts = [int(n) for n in re.findall(r"^(\d+) (?:feature columns?:|columns? (?:not taken|left out))", notes, re.M)]
+    counts = [
+        int(n) for n in re.findall(r"^(\d+) (?:feature columns?:|(?:other )?columns?(?: left out)?:)", notes, re.M)
+    ]
     assert sum(counts) == len(columns)
-    (roles,) = re.findall(r"not taken for a feature: (.*)", notes)
+    (roles,) = re.findall(r"other columns?: (.*)", notes)
     left = "".join(re.findall(r"columns? left out: (.*)", notes))
     for c in set(columns) - set(dataset.features.columns):
         assert printable(c) in roles or f"{printable(c)} (" in left

@@ -149,8 +149,12 @@ def test_a_name_on_over_a_fifth_of_the_tracks_links_nobody_and_that_is_said() ->
     alone = [by(f"Guest{name}") for name in "ABCDEFGH"]
     found = linked(*guests, *alone, others=20)
     assert len(set(found.artists)) == 8 and found.artists[:8] == found.artists[8:]
-    note = next(note for note in found.notes if note.startswith("credited on over 20%"))
-    assert "Host (22%)" in note
+    note = next(
+        note
+        for note in found.notes
+        if note.startswith("not used to join artists, because they are credited on more than 20 %")
+    )
+    assert "Host (22 %)" in note
 
 
 def test_tracks_that_a_frequent_artist_leads_stay_with_that_artist() -> None:
@@ -165,7 +169,7 @@ def test_every_artist_of_a_small_collection_is_kept_together() -> None:
 
 def test_notes_count_names_and_people() -> None:
     found = linked(by("Anna"), by("ANNA"), by("Anna feat. Ben"), by("Ben"), others=20)
-    assert found.notes[0] == "24 names of artists as written became 21 (persons or groups)"
+    assert found.notes[0] == "21 artists from 24 names: spellings of a name and artists of the same track are joined"
     assert link_artists([Credit(), Credit()]) == ArtistGroups((None, None), ())
     assert link_artists([]) == ArtistGroups((), ())
 
@@ -226,7 +230,7 @@ def test_a_single_partner_is_linked_however_frequent_the_name_is() -> None:
 def test_a_group_of_most_tracks_is_reported() -> None:
     chain = [by(f"P{a} & P{b}") for a, b in ("ab", "bc", "cd", "de", "ef", "fg")]
     found = linked(*chain, others=12)
-    assert any(note.startswith("33% of the tracks are one group of 7 persons") for note in found.notes)
+    assert any(note.startswith("33 % of the tracks are by one group of 7 people") for note in found.notes)
 
 
 def test_names_of_groups_do_not_depend_on_the_order_of_tracks() -> None:

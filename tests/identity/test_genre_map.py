@@ -44,18 +44,18 @@ def test_bom_capitals_spaces_and_line_ends_do_not_matter(tmp_path: Path, content
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", r"map.csv, line 1: must be `from,to`"),
-        ("from;to\na;b\n", r"line 1: must be `from,to`, the names of the two columns. Received: from;to"),
-        ("rock,Rock\n", r"line 1: must be `from,to`"),
+        ("", r"map.csv, line 1: must be the header `from,to`"),
+        ("from;to\na;b\n", r"line 1: must be the header `from,to`. Received: from;to"),
+        ("rock,Rock\n", r"line 1: must be the header `from,to`"),
         (b"from,to\nrock,Rock\nfolk,\xe9\n", r"line 3: is not UTF-8: save the file as UTF-8"),
         ("from,to\nrock\n", r"line 2: has one column and needs two"),
         ("from,to\nrock,a,b\n", r"line 2: has 3 columns and needs two"),
-        ("from,to\n ,Rock\n", r"line 2: names no genre before the comma"),
-        ("from,to\nrock,\nRock,Rock\n", r"line 3: contradicts an earlier line: Rock is left out in one of them"),
+        ("from,to\n ,Rock\n", r"line 2: has no genre before the comma"),
+        ("from,to\nrock,\nRock,Rock\n", r"line 3: contradicts an earlier line: only one of them leaves out Rock"),
         ("from,to\nrock,Rock\nRock,\n", r"line 3: contradicts an earlier line"),
-        ("from,to\nrock,a\x07b\n", r"line 2: has a name with control characters"),
+        ("from,to\nrock,a\x07b\n", r"line 2: has a name that is too long or contains control characters"),
         ("from,to\nrock," + "a" * 1_001 + "\n", r"line 2: has a name .* too long"),
-        ('from,to\nrock,"Rock\nfolk,Folk\n', r"line 3: is no CSV .*quote"),
+        ('from,to\nrock,"Rock\nfolk,Folk\n', r"line 3: is not valid CSV.*quote"),
     ],
 )
 def test_file_that_is_not_clear_is_refused_with_the_line(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -64,7 +64,7 @@ def test_file_that_is_not_clear_is_refused_with_the_line(tmp_path: Path, content
 
 
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"none\.csv: no such file: name a CSV with the columns from,to"):
+    with pytest.raises(SettingsError, match=r"none\.csv: no such file: give a CSV with the header from,to"):
         read_genre_map(tmp_path / "none.csv")
     with pytest.raises(SettingsError, match="cannot be read"):
         read_genre_map(tmp_path)

@@ -26,7 +26,7 @@ def test_spellings_of_one_genre_are_joined_under_the_most_frequent(spellings: tu
     joined = join_genres(labels)
     assert len(set(joined.names)) == 1
     assert joined.names[0] is not None and spelling_key(joined.names[0]) == spelling_key(spellings[0])
-    assert len(joined.notes) == 1 and joined.notes[0].startswith("spellings of one genre were joined: ")
+    assert len(joined.notes) == 1 and joined.notes[0].startswith("genres joined: ")
     assert "--keep-spellings" in joined.notes[0]
     assert join_genres(labels, keep_spellings=True).names == tuple(labels)
 
@@ -49,7 +49,7 @@ def test_texts_that_name_no_genre(text: str) -> None:
     joined = join_genres([text, "Rock"])
     assert joined.names == (None, "Rock")
     if text:
-        assert any("taken as no genre" in note for note in joined.notes)
+        assert any("treated as without a genre" in note for note in joined.notes)
     assert separate_genres([text]) == ()
 
 
@@ -103,13 +103,13 @@ def test_numbers_and_signs_stay_several_genres_without_a_word(labels: tuple[str,
 
 def test_one_of_several_genres_is_no_other_spelling() -> None:
     found = join_genres(["Rock/Pop", "Rock"])
-    assert found.notes == ("1 track with several genres, of which the first counts: such as Rock and Pop",)
+    assert found.notes == ("1 track with several genres, such as Rock and Pop: the first one is used",)
 
 
 def test_of_several_genres_the_first_counts_and_that_is_said() -> None:
     found = join_genres(["Rock; Pop", "Jazz", "Jazz; Blues"])
     assert found.names == ("Rock", "Jazz", "Jazz")
-    assert found.notes == ("2 tracks with several genres, of which the first counts: such as Rock and Pop",)
+    assert found.notes == ("2 tracks with several genres, such as Rock and Pop: the first one is used",)
 
 
 def test_tracks_without_a_label_stay_so_without_a_word() -> None:

@@ -76,11 +76,14 @@ def test_a_stem_that_several_genres_have_is_plain_numbering() -> None:
     assert len(recordings(*(f"{g}/{g}x_{k}.wav" for g in ("rock", "jazz") for k in range(4)), "rock/a", "jazz/b")) == 2
 
 
-def test_what_numbers_do_not_tell_is_said() -> None:
+def test_unclear_numbers_are_noted() -> None:
     found = find_recordings([f"love_{k}" for k in range(5)] + ["hate"], ["rock"] * 5 + ["jazz"])
     assert set(found.of) == {None}
     (note,) = found.notes
-    assert note.startswith("5 tracks are numbered as pieces of one recording may be (love_0 … love_4) and are not kept")
+    assert note.startswith(
+        "5 tracks may be pieces of recordings (judging by the numbers in their names), but are not kept together: "
+        "love_0"
+    )
     assert "--group-column" in note
 
 
@@ -102,7 +105,7 @@ def test_what_is_stated_wins_over_names() -> None:
     names = ["rock/love_1.mp3", "rock/love_2.mp3", "rock/hate.mp3", "rock/fear.mp3"]
     found = find_recordings(names, ["rock"] * 4, ["a", "b", "a", None])
     assert found.of == ("a", "b", "a", None)
-    assert found.notes == (), "whoever states it says so"
+    assert found.notes == ()
 
 
 def test_names_are_counted_in_recordings() -> None:
@@ -110,8 +113,8 @@ def test_names_are_counted_in_recordings() -> None:
         "rock/x.wav"
     ]
     found = find_recordings(names, ["rock"] * len(names))
-    assert found.notes[0].startswith("60 tracks are pieces of 6 recordings by their names (rock/a.00000.0.wav, ")
-    assert found.notes[0].endswith("in every split; 7 recordings in all")
+    assert found.notes[0].startswith("60 tracks are pieces of 6 recordings (judging by their names), and ")
+    assert "stay in one set: rock/a.00000.0.wav, " in found.notes[0]
 
 
 @pytest.mark.parametrize("name", ["", "/", ".", "..", "\0", "a" * 5_000, "7", "part", "(", "١٢_٣", "x_①"])
@@ -132,8 +135,10 @@ def test_what_several_artists_have_numbered_alike_is_no_recording() -> None:
 def test_numbers_alone_are_no_proof_and_the_note_says_so() -> None:
     found = find_recordings(["rock/love_01.mp3", "rock/love_02.mp3", "rock/x.mp3"], ["rock"] * 3)
     assert found.of == ("perhaps rock/love_01.mp3", "perhaps rock/love_01.mp3", None)
-    assert found.notes[0].startswith("2 tracks are numbered like pieces of 1 recording (rock/love_01.mp3, ")
-    assert "in case they are" in found.notes[0] and "--group-column" in found.notes[0]
+    assert found.notes[0].startswith(
+        "2 tracks may be pieces of 1 recording (judging by the numbers in their names), and "
+    )
+    assert "stay in one set: rock/love_01.mp3, " in found.notes[0]
 
 
 def test_a_piece_in_two_forms_does_not_hide_the_others() -> None:

@@ -93,14 +93,16 @@ def test_planted_leaks_are_found_by_the_right_check(collection: Prepared) -> Non
     ]  # fmt: skip
     for pair in checks["near_duplicate"]["pairs"]:
         assert pair["offset_s"] == pytest.approx(-2.719, abs=0.1) and pair["score"] > 0.55
-    assert any(s.startswith("2 of 6 scored tracks are learned from, too, as an exact copy") for s in found["sentences"])
+    assert any(
+        s.startswith("2 of 6 test tracks are in the training set, too, as an exact copy") for s in found["sentences"]
+    )
     assert json.loads(json.dumps(found)) == found
-    assert found["sentences"][0].startswith("2 of 6 scored tracks are one recording under two genres (decide which")
+    assert found["sentences"][0].startswith("2 of 6 test tracks have a duplicate with another genre (correct one of")
 
 
 def test_sentence_on_absent_leaks_omits_the_kinds_that_were_found(collection: Prepared) -> None:
     found = audit.audit_run(collection, _split(collection, ("rock/retagged.flac",)))
-    assert any("learned from, too, as an exact copy" in s for s in found["sentences"])
+    assert any("in the training set, too, as an exact copy" in s for s in found["sentences"])
     none = next(s for s in found["sentences"] if s.startswith("None of"))
     assert "artist" in none and not any(word in none for word in ("file", "audio", "recording"))
 
@@ -108,10 +110,12 @@ def test_sentence_on_absent_leaks_omits_the_kinds_that_were_found(collection: Pr
 def test_near_duplicate_is_reported_as_possible_with_its_score(collection: Prepared) -> None:
     run = audit.audit_run(collection, _split(collection, ("rock/whole.flac",)))
     held = audit.audit_prepared(collection)
-    for sentences, words in ((run, "may be learned from, too"), (held, "may be the same recording as another")):
+    for sentences, words in ((run, "may be in the training set, too"), (held, "may be the same recording as another")):
         (said,) = (s for s in sentences["sentences"] if " may be " in s)
         assert (
-            words in said and re.search(r"rock/whole\.flac|jazz/excerpt", said) and re.search(r"\(\d+% alike\)", said)
+            words in said
+            and re.search(r"rock/whole\.flac|jazz/excerpt", said)
+            and re.search(r"\(\d+ % similar\)", said)
         )
     assert not any(s.startswith("None of") and ("file" in s or "audio" in s) for s in run["sentences"])
 
@@ -123,25 +127,24 @@ def test_random_split_leaves_out_recordings_with_conflicting_genres(collection: 
 
 
 def test_clean_split_reports_no_leaks(collection: Prepared) -> None:
-    own = ("rock/own.flac",)
-    found = audit.audit_run(collection, _split(collection, own))
+    split = _split(collection, ("rock/own.flac",))
+    found = audit.audit_run(collection, split)
     assert _pairs(found) == {}
     assert found["verdict"] == "clean"
-    assert found["sentences"][0].startswith("None of the 11 scored tracks shares its artist")
-    audit.refuse_copies(found, allow=False, where="the official split")
+    assert found["sentences"][0].startswith("None of the 11 test tracks shares its artist")
+    audit.refuse_copies(found, split)
 
 
-def test_exact_copies_stop_a_training_unless_allowed(collection: Prepared) -> None:
-    found = audit.audit_run(collection, _split(collection, LEARNED))
+def test_exact_copies_stop_a_training(collection: Prepared) -> None:
+    split = _split(collection, LEARNED)
     with pytest.raises(SplitError, match=r"official split: 2 of 6 .*copied.flac = jazz/copy.flac.*--exclude.*--allow"):
-        audit.refuse_copies(found, allow=False, where="the official split")
-    audit.refuse_copies(found, allow=True, where="the official split")
+        audit.refuse_copies(audit.audit_run(collection, split), split)
 
 
 def test_excluding_the_proposed_tracks_removes_the_leaks(collection: Prepared, tmp_path: Path) -> None:
     rows = audit.suggest_exclusions(collection, _split(collection, LEARNED))
     assert [r.track_id for r in rows] == ["rock/copied.flac", "rock/retagged.flac", "rock/whole.flac"]
-    assert rows[0].reason == "same file, labelled rock and jazz as jazz/copy.flac, which is scored"
+    assert rows[0].reason == "same file, labelled rock and jazz as jazz/copy.flac, a test track"
     dataset = exclusions.exclude(folder.load(Path(collection.about["root"]), DatasetOptions()), rows)
     mended = prepare(dataset, tmp_path / "out", SETTINGS, jobs=1)
     gone = tuple(n for n in LEARNED if n not in {r.track_id for r in rows})
@@ -157,9 +160,9 @@ def test_prepare_reports_which_tracks_are_copies(collection: Prepared) -> None:
     assert held["split"] is None
     assert {n: len(p) for n, p in _pairs(held).items()} == {"same_audio": 2, "near_duplicate": 3}
     assert held["sentences"][0].startswith(
-        "4 of 12 tracks are one recording under two genres (decide which is right): "
+        "4 of 12 tracks have a duplicate with another genre (correct one of the labels): "
     )
-    assert held["sentences"][1].startswith("4 of 12 tracks are exact copies of another: ")
+    assert held["sentences"][1].startswith("4 of 12 tracks are exact copies of another track: ")
 
 
 def test_unknown_artists_and_missing_fingerprints_are_reported(collection: Prepared) -> None:
@@ -171,10 +174,7 @@ def test_unknown_artists_and_missing_fingerprints_are_reported(collection: Prepa
     assert [checks[n]["known"] for n in ("same_artist", "same_album", "near_duplicate")] == [0, 0, 0]
     assert found["verdict"] == "unknown"
     assert any("run the same `prepare` again" in s for s in found["sentences"])
-    assert (
-        "Artists are unknown for all 12 tracks, so the same artist may stand on both sides unnoticed."
-        in (found["sentences"])
-    )
+    assert "Artists are unknown: the same artist may be in the training and the test set." in found["sentences"]
 
 
 def test_albums_without_artist_match_only_within_one_folder(collection: Prepared) -> None:
@@ -194,11 +194,12 @@ def _table(root: Path, rows: list[list[float]]) -> Dataset:
 def test_equal_table_rows_are_copies_unless_all_zero(tmp_path: Path) -> None:
     rows = [[1, 2, 3], [4, 5, 6], [0, 0, 0], [1, 2, 3], [0, 0, 0], [7, 8, 9]]
     prepared = prepare(_table(tmp_path, [[float(x) for x in r] for r in rows]), tmp_path / "out")
-    found = audit.audit_run(prepared, _split(prepared, ("0", "1", "2")))
+    split = _split(prepared, ("0", "1", "2"))
+    found = audit.audit_run(prepared, split)
     assert _pairs(found) == {"same_features": [("0", "3")]}
-    assert any("Audio is unknown" in s for s in found["sentences"])
+    assert any("no audio to compare" in s for s in found["sentences"])
     assert found["verdict"] == "leaks" and any("0 = 3" in s for s in found["sentences"])
-    audit.refuse_copies(found, allow=False, where="the random split")  # told, but no reason to stop
+    audit.refuse_copies(found, split)  # reported, but no reason to stop
     assert audit.suggest_exclusions(prepared, _split(prepared, ("0", "1")))[0].track_id == "0"
 
 
@@ -232,42 +233,38 @@ def _pieces(parts: tuple[str, ...], recordings: tuple[str | None, ...], out: Pat
     return prepared, Split("official", parts, tuple(role[p] for p in parts), ())
 
 
-def test_an_official_split_that_parts_a_recording_is_refused_unless_allowed(tmp_path: Path) -> None:
+def test_an_official_split_that_divides_a_recording_is_refused(tmp_path: Path) -> None:
     parts = ("training", "training", "training", "training", "test", "test")
     prepared, split = _pieces(parts, ("a", "b", None, "c", "a", "d"), tmp_path)
     found = audit.audit_run(prepared, split)
     assert found["verdict"] == "leaks"
-    assert (
-        "1 of 2 scored tracks is from a recording of which another piece was learned from: t0 = t4."
-        in found["sentences"]
-    )
+    assert "1 of 2 test tracks is from a recording that is also in the training set: t0 = t4." in found["sentences"]
     with pytest.raises(
-        SplitError, match=r"1 of 2 scored tracks is from a recording .* \(t0 = t4\).*--group-column.*--allow"
+        SplitError, match=r"1 of 2 test tracks is from a recording .* \(t0 = t4\).*--group-column.*--allow"
     ):
-        audit.refuse_copies(found, allow=False, where="the official split")
-    audit.refuse_copies(found, allow=True, where="the official split")
+        audit.refuse_copies(found, split)
 
 
 def test_recordings_that_are_whole_are_reported_as_clean(tmp_path: Path) -> None:
     prepared, split = _pieces(("training",) * 4 + ("test",) * 2, ("a", "a", "b", "b", "c", "c"), tmp_path)
     found = audit.audit_run(prepared, split)
     assert not [c for c in found["checks"] if c["name"] == "same_recording" and c["leaking"]]
-    audit.refuse_copies(found, allow=False, where="the official split")
+    audit.refuse_copies(found, split)
     assert any("shares its recording or row of features with" in s for s in found["sentences"])
 
 
-def test_without_recordings_nothing_is_said_of_them(tmp_path: Path) -> None:
+def test_without_recordings_there_is_no_check_of_them(tmp_path: Path) -> None:
     prepared, split = _pieces(("training",) * 4 + ("test",) * 2, (None,) * 6, tmp_path)
     assert "same_recording" not in {c["name"] for c in audit.audit_run(prepared, split)["checks"]}
 
 
-def test_what_is_only_numbered_alike_may_leak_and_stops_nothing(tmp_path: Path) -> None:
+def test_tracks_that_are_only_numbered_alike_do_not_stop_a_training(tmp_path: Path) -> None:
     parts = ("training", "training", "training", "training", "test", "test")
     prepared, split = _pieces(parts, ("perhaps a", "perhaps a", None, "c", "perhaps a", "d"), tmp_path)
     found = audit.audit_run(prepared, split)
     assert [c["name"] for c in found["checks"] if c["leaking"]] == ["numbered_alike"]
-    assert any(s.startswith("1 of 2 scored tracks may be from a recording") for s in found["sentences"])
-    audit.refuse_copies(found, allow=False, where="the official split")
+    assert any(s.startswith("1 of 2 test tracks may be from a recording") for s in found["sentences"])
+    audit.refuse_copies(found, split)
 
 
 def test_equal_rows_of_a_table_are_kept_together(tmp_path: Path) -> None:

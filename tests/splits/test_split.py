@@ -1,4 +1,4 @@
-"""split.py: policies, refusals, roles and what the notes tell."""
+"""Splits: policies, refusals, roles and notes."""
 
 from __future__ import annotations
 
@@ -90,14 +90,17 @@ def test_without_test_tracks_the_validation_part_is_scored() -> None:
         "rock",
         "jazz",
     }
-    assert "no test tracks: the validation part is scored, a fifth of the training artists chooses" in split.notes
+    assert (
+        "no test tracks: models are tested on the validation set, and a fifth of the training artists is used for "
+        "model selection"
+    ) in split.notes
 
 
 def test_without_validation_tracks_some_training_tracks_replace_them() -> None:
     rows = [(genre, None, part, n) for genre, _, part, n in OFFICIAL if part != "validation"]
     split = Table(*rows).split("official")
     assert Counter(split.roles) == {"fit": 52, "choose": 12, "score": 16}
-    assert "no validation tracks: a fifth of the training tracks chooses" in split.notes
+    assert "no validation tracks: a fifth of the training tracks is used for model selection" in split.notes
 
 
 def test_only_artist_of_a_genre_is_never_taken_for_validation() -> None:
@@ -112,24 +115,24 @@ def test_genre_without_training_tracks_is_refused_with_a_remedy() -> None:
     with pytest.raises(SplitError) as refused:
         table.split("official")
     assert str(refused.value) == (
-        "official split leaves ska without training tracks on this disk: use --split artist or --split random"
+        "official split leaves ska without usable training tracks: use --split artist or --split random"
     )
 
 
 def test_remedy_that_would_be_refused_is_not_suggested() -> None:
     table = Table(*[(genre, None, part, n) for genre, _, part, n in OFFICIAL], ("ska", None, "test", 4))
-    with pytest.raises(SplitError, match=r"without training tracks on this disk: use --split random$"):
+    with pytest.raises(SplitError, match=r"without usable training tracks: use --split random$"):
         table.split("official")
 
 
 def test_official_policy_is_refused_without_an_official_split() -> None:
-    with pytest.raises(SplitError, match="official split is not there: this dataset has none: use --split artist or"):
+    with pytest.raises(SplitError, match="official split does not exist for this dataset: use --split artist or"):
         Table(*albums("rock", 5), *albums("jazz", 5)).split("official")
 
 
 def test_official_split_with_training_tracks_only_is_refused() -> None:
     table = Table(("rock", "a", "training", 1), ("jazz", "b", "training", 1))
-    with pytest.raises(SplitError, match="neither test nor validation tracks on this disk: add tracks"):
+    with pytest.raises(SplitError, match="no usable test or validation tracks: add tracks"):
         table.split("official")
 
 
@@ -138,7 +141,7 @@ def test_genre_that_could_not_be_decoded_is_excluded() -> None:
     table.usable[-2:] = [False, False]
     split = table.split("official")
     assert split.counts["excluded"] == 2
-    assert "excluded: 2 tracks without sound or label" in split.notes
+    assert "excluded: 2 tracks (failed, missing or without a genre)" in split.notes
 
 
 # --- artist
@@ -173,9 +176,9 @@ def test_genres_of_one_artist_and_unknown_artists_stay_in_training() -> None:
     assert table.count(split, genre="ska") == {"training": 6}
     assert table.count(split, artist=None) == {"training": 5}
     assert split.notes == (
-        "wholly in training, with fewer than two known artists: ska (6 tracks)",
-        "in training only: 5 tracks of unknown artist",
-        "not measured, for want of scored tracks: ska",
+        "only in training, with fewer than two known artists: ska (6 tracks)",
+        "only in training: 5 tracks by unknown artists",
+        "no test tracks: ska",
     )
 
 
@@ -183,7 +186,7 @@ def test_artist_is_refused_only_when_fewer_than_two_genres_can_be_tested() -> No
     one = Table(*albums("rock", 9), ("jazz", "only", None, 20))
     with pytest.raises(
         SplitError,
-        match=r"artist split can test fewer than two genres; .*jazz \(20 tracks\): use --split random$",
+        match=r"artist split has test tracks of fewer than two genres .*jazz \(20 tracks\)\): use --split random$",
     ):
         one.split("artist")
     two = Table(*albums("rock", 2), *albums("jazz", 2), ("ska", "only", None, 20), ("pop", "p", None, 1))
@@ -194,7 +197,7 @@ def test_artist_is_refused_only_when_fewer_than_two_genres_can_be_tested() -> No
 
 
 def test_without_any_artist_the_artist_policy_is_refused() -> None:
-    with pytest.raises(SplitError, match="artist split knows no artist at all: use --split random"):
+    with pytest.raises(SplitError, match=r"artist split needs artists, and none is known .*: use --split random"):
         Table(("rock", None, None, 20), ("jazz", "  ", None, 20)).split("artist")
 
 
@@ -208,9 +211,9 @@ def test_random_is_stratified() -> None:
     assert table.count(split, genre="jazz") == {"training": 32, "validation": 8, "test": 10}
     assert table.count(split, genre="ska") == {"training": 1}
     assert split.notes == (
-        "wholly in training, with fewer than two tracks: ska (1 track)",
-        "artists are unknown: the same artist may be on both sides",
-        "not measured, for want of scored tracks: ska",
+        "only in training, with fewer than two tracks: ska (1 track)",
+        "artists are unknown: the same artist may be in the training and the test set",
+        "no test tracks: ska",
     )
 
 
@@ -218,7 +221,7 @@ def test_random_counts_the_artists_that_leak() -> None:
     table = Table(*albums("rock", 1, 50), *albums("jazz", 50, 1), ("jazz", None, None, 10))
     split = table.split("random")
     unknown = sum(p == "test" for p, row in zip(split.parts, table.rows, strict=True) if row[1] is None)
-    words = f"10 of 22 scored tracks have an artist that was learned from (of {unknown} the artist is unknown)"
+    words = f"10 of 22 test tracks are by artists of the training set (artist unknown for {unknown})"
     assert unknown and words in split.notes
 
 
@@ -230,8 +233,11 @@ def test_article_is_scikit_learns_split_of_the_sorted_paths() -> None:
         split = table.split("article", seed=seed)
         parts = {part: {p for p, q in zip(table.paths, split.parts, strict=True) if q == part} for part in split.parts}
         assert parts == {"training": set(training), "validation": set(validation), "test": set(test)}
-    assert split.notes[0] == "the article's protocol leaks artists: compare with it, do not trust it"
-    assert split.notes[1].endswith("of 16 scored tracks have an artist that was learned from")
+    assert (
+        split.notes[0]
+        == "in the split of Hermez et al. 2020 an artist may be in the training and the test set: only for comparison"
+    )
+    assert split.notes[1].endswith("of 16 test tracks are by artists of the training set")
 
 
 @pytest.mark.parametrize("policy", ["article", "random"])
@@ -243,11 +249,11 @@ def test_too_few_tracks_are_refused(policy: str) -> None:
 def test_single_tracks_validate_if_no_genre_can_spare_an_artist() -> None:
     split = Table(*albums("rock", 2, 5), *albums("jazz", 2, 5)).split("artist")
     assert Counter(split.roles) == {"fit": 8, "choose": 2, "score": 10}
-    assert "no validation tracks: a fifth of the training tracks chooses" in split.notes
+    assert "no validation tracks: a fifth of the training tracks is used for model selection" in split.notes
 
 
 def test_two_tracks_per_genre_are_too_few_to_validate() -> None:
-    with pytest.raises(SplitError, match="has no validation tracks, and too few training tracks to choose"):
+    with pytest.raises(SplitError, match="has no validation tracks, and too few training tracks to hold"):
         Table(("rock", None, None, 2), ("jazz", None, None, 2)).split("random")
 
 
@@ -261,13 +267,13 @@ def test_auto_takes_official_then_artist_then_random() -> None:
     assert Table(*[(genre, None, None, n) for genre, _, _, n in OFFICIAL]).split("auto").policy == "random"
 
 
-def test_auto_notes_which_policies_it_passed_over() -> None:
+def test_auto_notes_the_policies_that_were_not_used() -> None:
     split = Table(*OFFICIAL, ("ska", None, "test", 104)).split("auto")
     assert split.policy == "random"
     assert split.notes[:2] == (
-        "auto passed over the official split: it leaves ska without training tracks on this disk",
-        "auto passed over the artist split: it knows the artists of only 96 of 200 tracks "
-        "(`prepare --artists FILE` takes a table of id and artist)",
+        "the official split was not used: it leaves ska without usable training tracks",
+        "the artist split was not used: it needs artists, and only 96 of 200 tracks have one (add them with "
+        "`prepare --artists FILE`)",
     )
 
 
@@ -276,12 +282,11 @@ def test_auto_uses_the_artist_split_only_if_half_are_known() -> None:
     assert half.split("auto").policy == "artist"
     less = Table(*albums("rock", 5), *albums("jazz", 5), ("rock", None, None, 41))
     assert less.split("auto").policy == "random"
-    told = "; ".join(less.split("auto").notes)
-    assert "auto passed over the artist split: it knows the artists of only 40 of 81 tracks (`prepare --artists" in told
+    assert "it needs artists, and only 40 of 81 tracks have one" in "; ".join(less.split("auto").notes)
 
 
 def test_auto_error_gives_the_reasons() -> None:
-    with pytest.raises(SplitError, match=r"no split works here: .*artist.*random.*; add tracks$"):
+    with pytest.raises(SplitError, match=r"no split is possible: .*artist.*random.*; add tracks$"):
         Table(("rock", None, None, 1), ("jazz", None, None, 1)).split("auto")
 
 
@@ -290,7 +295,7 @@ def test_auto_error_gives_the_reasons() -> None:
 
 @pytest.mark.parametrize("policy", ["auto", "official", "artist", "random", "article"])
 def test_one_genre_only_is_refused(policy: str) -> None:
-    with pytest.raises(SplitError, match=r"one genre only \(rock\): nothing to tell apart"):
+    with pytest.raises(SplitError, match=r"only one genre \(rock\): add tracks"):
         Table(*[row for row in OFFICIAL if row[0] == "rock"]).split(policy)
 
 
@@ -333,12 +338,12 @@ def test_unlabelled_tracks_are_excluded_and_counted() -> None:
     table = Table(*OFFICIAL, (None, "x", "training", 1))
     split = table.split("artist")
     assert (split.parts[-1], split.roles[-1]) == ("excluded", "none")
-    assert "excluded: 1 track without sound or label" in split.notes
+    assert "excluded: 1 track (failed, missing or without a genre)" in split.notes
 
 
 def test_genres_with_few_scored_tracks_are_named() -> None:
     rows = [*OFFICIAL, ("ska", "s", "training", 4), ("ska", "v", "validation", 2), ("ska", "u", "test", 3)]
-    assert "thin, with fewer than 5 scored tracks: ska (3 tracks)" in Table(*rows).split("official").notes
+    assert "fewer than 5 test tracks: ska (3 tracks)" in Table(*rows).split("official").notes
 
 
 def test_an_unknown_policy_is_answered_with_the_known_ones() -> None:
@@ -355,7 +360,7 @@ def test_artist_split_of_gtzan_has_the_wanted_sizes(shared: Path) -> None:
         rows = [(r["genre"], r["artist"] or None, None, 1) for r in csv.DictReader(f)]
     table = Table(*rows)
     split = table.split("artist", seed=42)
-    assert "in training only: 81 tracks of unknown artist" in split.notes
+    assert "only in training: 81 tracks by unknown artists" in split.notes
     for genre in {row[0] for row in rows}:
         n = table.count(split, genre=genre)
         assert [n[p] for p in ("training", "validation", "test")] == pytest.approx([64, 16, 20], abs=2)
@@ -367,7 +372,7 @@ def test_artist_split_of_fma_small_has_the_wanted_sizes(shared: Path) -> None:
         rows = [(r["genre_top"], r["artist"] or None, r["split"], 1) for r in csv.DictReader(f)]
     table = Table(*rows)
     split = table.split("artist", seed=42)
-    assert "in training only: 82 tracks of unknown artist" in split.notes
+    assert "only in training: 82 tracks by unknown artists" in split.notes
     for genre in {row[0] for row in rows}:
         n = table.count(split, genre=genre)
         shares = [n[p] / n.total() for p in ("training", "validation", "test")]
@@ -397,7 +402,7 @@ def sides(split: Split, recordings: list[str | None]) -> list[set[str]]:
 def test_pieces_of_a_recording_are_never_on_two_sides(policy: str, table: Table) -> None:
     split = table.split(policy, recordings=OF_FIVE)
     assert all(len(parts) == 1 for parts in sides(split, OF_FIVE))
-    assert "180 tracks are of 36 recordings, as far as is known" in split.notes
+    assert "180 tracks are pieces or copies of 36 recordings" in split.notes
     if policy != "auto":
         alone = table.split(policy)
         assert any(len(parts) > 1 for parts in sides(alone, OF_FIVE)), "the test would pass without recordings"

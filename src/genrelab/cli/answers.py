@@ -1,4 +1,4 @@
-"""Options that say which answers of which model count for a library, and what follows from them."""
+"""Options that decide which genres are written into a library."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genrelab.cli import console, options
-from genrelab.cli.use import load_audio_bundle, parse_share, with_min_precision
+from genrelab.cli.use import load_audio_bundle, with_min_precision
+from genrelab.core.config import MIN_CONFIDENCE
 from genrelab.core.errors import SettingsError, printable
-from genrelab.core.text import pluralize
+from genrelab.core.text import percent, pluralize
 
 if TYPE_CHECKING:
     from genrelab.predict.classifier import Classifier
     from genrelab.tagging.classify import GenreChoice
 
-DEFAULT_PRECISION, DEFAULT_CONFIDENCE = 0.8, 0.5
-"""Genres are written where calibration supports that four in five are right; a model without calibration for that must
-be more sure than not.
+DEFAULT_PRECISION = 0.8
+"""Genres are written where calibration shows that four in five answers are right; if a model's calibration shows that
+for no genre, where their probability is at least `MIN_CONFIDENCE`.
 """
 
 MANY_TRACKS = 100
@@ -26,54 +27,38 @@ MANY_TRACKS = 100
 
 DEFAULT_TAG_PROBABILITY = 0.2
 """Of tracks of Emotify and GTZAN 93 and 96 % have a tag that is this probable, 18 and 20 % one that is more likely than
-not: the networks learned from tags that most listeners don't set."""
-
-MinPrecision = Annotated[
-    float | None,
-    typer.Option(
-        "--min-precision",
-        parser=parse_share,
-        metavar="P",
-        help="A genre counts where calibration tracks support that this share of such answers is right.  "
-        f"[default: {DEFAULT_PRECISION}, if supported for any genre]",
-    ),
-]
-MinConfidence = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0,
-        max=1.0,
-        help="A genre counts from this probability on, instead of a precision.  "
-        f"[default: {DEFAULT_CONFIDENCE}, if no precision is supported]",
-    ),
-]
-AnyGenre = Annotated[
-    bool, typer.Option("--any", help="Name a genre for every file, however unsure, even if it is no music.")
-]
+not: the networks were trained on tags that few people set."""
 
 
 @dataclass(frozen=True)
 class AnswerOptions:
-    """Which answers of which model count, how genres are called, and which files are left out."""
+    """The model, which of its genres count, how genres are called, and which files are left out."""
 
     model: options.Model = None
-    min_precision: MinPrecision = None
-    min_confidence: MinConfidence = None
-    any_genre: AnyGenre = False
+    min_precision: options.MinPrecision = None
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="P",
+            help="Name a genre only if its confidence is at least P, whatever the model's tests show.",
+        ),
+    ] = None
+    any_genre: options.AnyGenre = False
     genre_map: options.GenreMapFile = None
     exclude: options.ExcludePatterns = None
     jobs: options.Jobs = None
 
     def limited(self) -> tuple[Classifier, float]:
-        """The classifier, with the precision that is asked for, and the confidence limit.
+        """The classifier, with the requested precision, and the confidence limit.
 
-        Unless an option says otherwise that is `DEFAULT_PRECISION`, or `DEFAULT_CONFIDENCE` for a model whose
+        Unless an option says otherwise that is `DEFAULT_PRECISION`, or `MIN_CONFIDENCE` for a model whose
         calibration supports the former for no genre.
         """
         if self.min_precision is not None and (self.any_genre or self.min_confidence is not None):
-            other = "--any names every genre" if self.any_genre else "--min-confidence counts instead of a precision"
-            what = "few" if self.any_genre else "asks for one"
-            raise typer.BadParameter(f"{other}, --min-precision {what}: give one of them")
+            other = "--any" if self.any_genre else "--min-confidence"
+            raise typer.BadParameter(f"{other} and --min-precision cannot be used together")
         bundle = load_audio_bundle(self.model)
         if self.any_genre:
             return bundle.with_any(), self.min_confidence or 0.0
@@ -86,10 +71,10 @@ class AnswerOptions:
             if any(threshold is not None for threshold in supported.values()):
                 return with_min_precision(bundle, DEFAULT_PRECISION), 0.0
         console.notify(
-            f"{_how_checked(bundle)}: a genre is written where it is at least {100 * DEFAULT_CONFIDENCE:g} % sure "
-            "(--min-confidence changes that)"
+            f"{_why_unsupported(bundle)}: genres with a confidence of {percent(MIN_CONFIDENCE)} or more are "
+            "written (change it with --min-confidence)"
         )
-        return bundle, DEFAULT_CONFIDENCE
+        return bundle, MIN_CONFIDENCE
 
     def limited_by_tag(self) -> tuple[Classifier, float]:
         """The classifier, and the limit of a tag's probability.
@@ -100,8 +85,8 @@ class AnswerOptions:
         bundle = load_audio_bundle(self.model)
         if not bundle.reads_embedding:
             raise SettingsError(
-                f"{printable(str(bundle.path))}: {bundle.name} knows genres only, and --by tag needs descriptive tags: "
-                "name a model that reads the view embedding, or use --by genre"
+                f"{printable(str(bundle.path))}: --by tag needs descriptive tags, and {bundle.name} has none: use a "
+                "model with the view embedding, or --by genre"
             )
         limit = DEFAULT_TAG_PROBABILITY if self.min_confidence is None else self.min_confidence
         return bundle.with_any() if self.any_genre else bundle, limit
@@ -112,26 +97,18 @@ class AnswerOptions:
         """What is done with the genres of a prediction.
 
         Args:
-            model_genres_only: print rows of the genre map that are for no genre of the model.
+            model_genres_only: print rows of the genre map whose genre is not one of the model's.
         """
         from genrelab.tagging.classify import GenreChoice
 
         genre_map = options.read_genre_map(self.genre_map, bundle if model_genres_only else None)
         return GenreChoice(min_confidence, n_genres, bundle.decision, bundle.own_names, genre_map)
 
-    def given(self) -> dict[str, object]:
-        """Options that say which answers count, by their names."""
-        confidence = None if self.min_confidence is None else str(self.min_confidence)
-        return {
-            "--model": self.model, "--min-precision": self.min_precision, "--min-confidence": confidence,
-            "--any": self.any_genre, "--genre-map": self.genre_map, "--exclude": self.exclude, "--jobs": self.jobs,
-        }  # fmt: skip
 
-
-def _how_checked(bundle: Classifier) -> str:
+def _why_unsupported(bundle: Classifier) -> str:
     """Why a model's calibration does not support `DEFAULT_PRECISION` for any genre."""
-    support = "support that four in five of its answers are right"
     if bundle.calibration is None:
-        return f"{bundle.name} was checked on no tracks of its own, which could {support}"
+        return f"{bundle.name} is not calibrated"
     why = "too few" if bundle.calibration.n < MANY_TRACKS else "and is too often wrong"
-    return f"{bundle.name} was checked on {pluralize(bundle.calibration.n, 'track')}, {why} to {support}"
+    tracks = pluralize(bundle.calibration.n, "track")
+    return f"{bundle.name} was calibrated on {tracks}, {why} to support a precision of {percent(DEFAULT_PRECISION)}"

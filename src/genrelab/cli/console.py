@@ -1,8 +1,9 @@
-"""Console output: messages and progress on stderr, results on stdout, a failure as one line."""
+"""Console output: messages and progress on stderr, results on stdout, an error as one line."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import shlex
 import shutil
@@ -10,38 +11,52 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
 
 from genrelab.core.errors import GenrelabError, printable
 from genrelab.core.progress import Progress
 
-P = ParamSpec("P")
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also print details, such as a line for each file.")]
 
 SERVE_EXTRA = ("fastapi", "starlette", "pydantic", "uvicorn", "websockets", "python_multipart", "prometheus_client")
 """Modules that the extra `serve` installs."""
 
 
 class NothingToResume(KeyboardInterrupt):
-    """Ctrl-C in a command that keeps nothing except its output."""
+    """Ctrl-C in a command that keeps only what it printed."""
 
 
-def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Wrap a command: known errors become one line on stderr and exit 1, and Ctrl-C prints how to continue."""
+_printed: set[str] = set()
+"""Messages of the present command: each is printed once."""
+
+_verbose = False
+
+
+def is_verbose() -> bool:
+    """Was `--verbose` given?"""
+    return _verbose
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command: it gets `--verbose`; an error is one line and exit 1, Ctrl-C prints how to continue."""
 
     @functools.wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapped(*, verbose: bool = False, **options: object) -> None:
+        global _verbose
+        _verbose = verbose
+        _printed.clear()
         try:
-            function(*args, **kwargs)
+            function(**options)
         except GenrelabError as e:
             _fail(str(e))
         except NothingToResume:
-            print("\nInterrupted. What was printed is whole; the same command begins anew.", file=sys.stderr)
+            print("\nInterrupted. The printed results are valid; run the same command to start over.", file=sys.stderr)
             raise typer.Exit(130) from None
         except KeyboardInterrupt as e:
             resume_command = _resume_command(function.__name__, e)
-            print(f"\nInterrupted. Nothing finished is lost; go on with:\n  {resume_command}", file=sys.stderr)
+            print(f"\nInterrupted. Finished work is kept; continue with:\n  {resume_command}", file=sys.stderr)
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of our output has closed it
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that the interpreter's own flush is quiet
@@ -49,7 +64,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except OSError as e:
             _fail(f"{e.filename or 'writing the result'}: {e.strerror or e}")
         except MemoryError:
-            _fail("out of memory: use fewer --jobs, fewer --views or fewer --models")
+            _fail("out of memory: process less at once (--jobs 1, or fewer models or views)")
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except Exception as e:
@@ -58,8 +73,15 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             if isinstance(e, ModuleNotFoundError) and e.name and not e.name.startswith("genrelab"):
                 extra = "serve" if e.name in SERVE_EXTRA else "learn" if function.__name__ == "learn" else "train"
                 _fail(f"this needs {e.name}, which is not installed: pip install 'genrelab[{extra}]'")
-            _fail(f"unexpected {type(e).__name__}: {e}; set GENRELAB_DEBUG=1 to see where, and please report it")
+            _fail(
+                f"this is a bug in genrelab ({type(e).__name__}: {e}): set GENRELAB_DEBUG=1, run the command again, "
+                "and report the bug with the output"
+            )
 
+    signature = inspect.signature(function)
+    added = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+    wrapped.__signature__ = signature.replace(parameters=[*signature.parameters.values(), added])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {**function.__annotations__, "verbose": Verbose}
     return wrapped
 
 
@@ -88,14 +110,18 @@ def version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def notify(sentence: str) -> None:
-    """Print a message on stderr."""
-    print(sentence, file=sys.stderr, flush=True)
+def notify(message: str) -> None:
+    """Print a message on stderr, once in a command; one that starts with two spaces only with `--verbose`."""
+    same = message.strip(" .").casefold()
+    if same in _printed or (message.startswith("  ") and not _verbose):
+        return
+    _printed.add(same)
+    print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress_bar(title: str, unit: str = "tracks") -> Iterator[Progress]:
-    """A progress bar with rate and time left; yields the function to call with (done, total)."""
+    """Show a progress bar with rate and time left; yields the function to call with (done, total)."""
     from rich import progress
     from rich.console import Console
 
@@ -114,11 +140,11 @@ def progress_bar(title: str, unit: str = "tracks") -> Iterator[Progress]:
 @contextmanager
 def download_progress(name: str) -> Iterator[Callable[[str, int, int], None]]:
     """Progress of a download, in bytes; yields the function to call with (stage, done, total or 0)."""
-    with progress_bar(f"Fetching {name}", unit="bytes") as progress:
+    with progress_bar(f"Downloading {name}", unit="bytes") as progress:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage == "retry":
-                notify(f"{name}: the connection broke off at {done / 1e6:.1f} MB; trying again")
+                notify(f"{name}: the connection was lost after {done / 1e6:.1f} MB; trying again")
             else:
                 progress(done, total)
 
@@ -137,12 +163,12 @@ def _rate_column(unit: str) -> Any:
 
 
 def command_line(*words: object) -> str:
-    """A command of this program as a shell reads it: names with spaces are quoted."""
+    """A command of this program, quoted for a shell."""
     return shlex.join([*program_command(), *map(str, words)])
 
 
 def program_command() -> list[str]:
-    """Command that runs this program: its name if it is on the PATH, else as it was called."""
+    """The words that start this program: its name if it is on the PATH, else as it was called."""
     if shutil.which("genrelab"):
         return ["genrelab"]
     by_module = Path(sys.argv[0]).name == "__main__.py"

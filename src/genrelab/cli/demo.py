@@ -1,61 +1,61 @@
-"""The demo: everything on a synthesised corpus, from nothing to a classified song."""
+"""The demo: all steps on synthesised tracks, from nothing to a classified song."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from genrelab.cli import run
-from genrelab.cli.console import program_command
-from genrelab.cli.options import PrepareOptions, RunOptions, SourceOptions
-from genrelab.cli.output.predict import print_predictions
+from genrelab.cli.console import command_line, notify
+from genrelab.cli.options import SourceOptions
 from genrelab.cli.output.tables import leaderboard
-from genrelab.cli.output.writers import Shown
+from genrelab.cli.run_options import PrepareOptions, RunOptions
 from genrelab.core.config import TrainSettings
-from genrelab.core.errors import DatasetError
-from genrelab.core.progress import Notify, ProgressBar
+from genrelab.core.errors import DatasetError, printable
+from genrelab.core.storage import Folder
+from genrelab.core.text import percent
 from genrelab.datasets.demo import MARKER_FILE, synthesise
 from genrelab.predict.classifier import load_bundle
+from genrelab.predict.file import predict_file
+from genrelab.records.prepared import open_prepared, read_parquet
 
 EPOCHS = 30
 
 
-def demo(out: Path, notify: Notify, bar: ProgressBar) -> None:
+def demo(out: Path) -> None:
     """Synthesise, prepare, train all models, print the leaderboard, classify one song.
 
     Raises:
-        DatasetError: `out` holds other files.
+        DatasetError: `out` contains other files.
     """
     corpus, results = out / "corpus", out / "run"
     if out.exists() and not (corpus / MARKER_FILE).is_file() and any(out.iterdir()):
-        raise DatasetError(f"{out} holds other files: choose another --out")
-    notify("1 of 4  Synthesising a corpus in the layout of the Free Music Archive")
+        raise DatasetError(f"{out} contains other files: choose another --out")
+    notify("1 of 4: synthesising tracks, in the folder layout of the Free Music Archive")
     synthesise(corpus)
-    notify("2 of 4  Preparing: each track is decoded once")
-    run.prepare(SourceOptions(corpus, "fma-small"), PrepareOptions(), str(results / "prepared"), notify, bar)
-    notify("3 of 4  Training every model of the article")
+    notify("2 of 4: preparing the tracks")
+    source = SourceOptions(root=corpus, dataset="fma-small")
+    run.prepare(source, PrepareOptions(), str(results / "prepared"))
+    notify("3 of 4: training all models")
     settings = TrainSettings(epochs=EPOCHS)
-    finished = (results / "run.json").exists()  # if not, go on with what an interrupted demo has trained
+    finished = (results / "run.json").exists()  # if not, continue an interrupted demo
     options = RunOptions(resume=not finished, overwrite=finished)
-    result = run.train(str(results / "prepared"), str(results), settings, options, notify, bar)
-    leaderboard(result, False, str(results))
-    notify("4 of 4  Classifying one song of the test part, with a bundle and without TensorFlow")
-    best = results / result.rows[0].folder / "bundle"
-    song = _pick_test_song(corpus, results)
-    print()
-    print_predictions(load_bundle(best), [str(song)], Shown())
+    board = run.train(str(results / "prepared"), str(results), settings, options)
+    leaderboard(board, str(results))
+    notify("4 of 4: classifying a test track with the first model, without TensorFlow")
+    bundle = load_bundle(results / board.rows[0].folder / "bundle")
+    path, genre = _pick_test_track(results)
+    found = predict_file(bundle, corpus / path)
+    confidence = "" if found.confidence is None else f" ({percent(found.confidence)})"
+    right = "right" if found.genre == genre else "wrong"
     print(
-        f"\nThe sounds are synthetic, so the scores say nothing about real music.\n"
-        f"Next, your own music, one folder per genre:\n"
-        f"  {shlex.join(program_command())} run ~/Music/by-genre --out runs/first"
+        f"\n{path}: predicted {printable(str(found.genre))}{confidence}; its true genre is {genre}: {right}.\n"
+        "Next, with your own music, one folder per genre:\n"
+        f"  {command_line('run', 'FOLDER', '--out', 'runs/first')}"
     )
 
 
-def _pick_test_song(corpus: Path, results: Path) -> Path:
-    from genrelab.core.storage import Folder
-    from genrelab.records.prepared import open_prepared, read_parquet
-
-    split = read_parquet(Folder(results), "split.parquet").to_pydict()
+def _pick_test_track(results: Path) -> tuple[str, str]:
+    """Path and genre of the first test track."""
+    index = read_parquet(Folder(results), "split.parquet").column("role").to_pylist().index("score")
     tracks = open_prepared(str(results / "prepared")).tracks
-    index = split["role"].index("score")
-    return corpus / str(tracks["path"][index])
+    return str(tracks["path"][index]), str(tracks["genre"][index])

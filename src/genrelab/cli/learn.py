@@ -1,9 +1,9 @@
-"""The command `learn`: own genres from labelled music, and what it prints."""
+"""The command `learn`: your own genres from labelled music, and what it prints."""
 
 from __future__ import annotations
 
 import json
-import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ import typer
 from genrelab.cli import console, options
 from genrelab.core.errors import printable
 from genrelab.core.processes import use_one_thread
-from genrelab.core.text import pluralize
+from genrelab.core.text import percent, pluralize
 
 if TYPE_CHECKING:
     from genrelab.runs.learn_result import LearnResult
@@ -21,14 +21,21 @@ MAX_FAILED = 10
 """Files that cannot be used are named up to this number; the card and --json have all."""
 
 
+class LabelSource(StrEnum):
+    """Where the genres of `learn` are."""
+
+    FOLDERS = "folders"
+    TAGS = "tags"
+
+
 def learn(
-    root: Annotated[Path, typer.Argument(parser=options.parse_path, metavar="DIR", help="Music, a folder per genre.")],
-    out: Annotated[
-        Path, typer.Option("--out", parser=options.parse_path, metavar="BUNDLE", help="Folder for the model.")
-    ],
-    labels: Annotated[str, typer.Option(help="folders, or tags: the genres in the files' own tags.")] = "folders",
+    root: Annotated[Path, options.path_argument("FOLDER", "Music, one folder per genre.")],
+    out: Annotated[Path, options.path_option("BUNDLE", "Folder for the model.")],
+    labels: Annotated[
+        LabelSource, options.value_option("folders|tags", "Where the genres are: names of folders, or the files' tags.")
+    ] = LabelSource.FOLDERS,
     all_values: Annotated[
-        bool, typer.Option("--all-values", help="Of several genres in a file's tags learn each, not only the first.")
+        bool, options.flag("--all-values", "Use all genres in a file's tags, not only the first.")
     ] = False,
     artists: options.Artists = None,
     corrections: Annotated[
@@ -36,7 +43,7 @@ def learn(
         typer.Option(
             parser=options.parse_path,
             metavar="FILE",
-            help="CSV with the columns path and genre: your decisions; no genre leaves a file out.",
+            help="CSV with the columns path (below FOLDER, or absolute) and genre (empty: leave the file out).",
         ),
     ] = None,
     group_column: options.GroupColumn = None,
@@ -44,10 +51,10 @@ def learn(
     jobs: options.Jobs = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Learn your own genres from five tracks each or more; needs no TensorFlow and takes about a minute.
+    """Train on your own genres: five tracks of each suffice.
 
-    Prints how often it is right about artists that it has not learned from, and which genre needs more tracks. Files
-    that cannot be used are named, and the others are learned from. A second time takes seconds.
+    The first time it takes about a minute, later seconds; TensorFlow is not needed. Prints the accuracy on tracks of
+    artists that it was not trained on, and which genre needs more tracks. Files that cannot be used are named.
 
     Example: genrelab learn ~/Music/by-genre --out my-genres && genrelab tag ~/Music --model my-genres --dry-run
     """
@@ -55,7 +62,7 @@ def learn(
     from genrelab.runs import learn as program
 
     settings = program.LearnSettings(
-        labels, all_values, artists, corrections, keep_spellings, jobs, group_column=group_column
+        labels.value, all_values, artists, corrections, keep_spellings, jobs, group_column=group_column
     )
     with console.progress_bar("Reading") as progress:
         result = program.learn(root, out, settings, notify=console.notify, progress=progress)
@@ -63,34 +70,39 @@ def learn(
 
 
 def text(result: LearnResult, root: Path) -> str:
-    """What a person reads: the score, the genres, what went wrong, what now."""
+    """The printed result: accuracy, genres, failed files, what to do next."""
     from genrelab.cli.output.writers import padded, text_width  # late: --help needs no NumPy
 
-    lines = [f"Learned from {pluralize(result.n_tracks, 'track')} of {pluralize(result.n_artists, 'known artist')}."]
+    lines = [f"{pluralize(result.n_tracks, 'training track')} by {pluralize(result.n_artists, 'known artist')}."]
     lines += _score_lines(result)
     width = max(5, *(text_width(printable(g.genre)) for g in result.genres))
     lines += ["", f"{'genre':<{width}}  tracks  recognised  needs"]
     for g in result.genres:
-        recall = "-" if g.recall is None else f"{g.recall:.0%}"
-        lines.append(f"{padded(printable(g.genre), width)}  {g.tracks:>6}  {recall:>10}  {printable(g.advice)}")
+        recall = "–" if g.recall is None else percent(g.recall)
+        lines.append(
+            f"{padded(printable(g.genre), width)}  {g.tracks:>6,}  {recall:>10}  {printable(g.advice)}".rstrip()
+        )
     lines += ["", *map(printable, result.notes)] if result.notes else []
     if result.failed:
         lines += ["", f"{pluralize(result.failed, 'file')} could not be used:"]
         lines += [f"  {printable(path)}: {printable(why)}" for path, why in list(result.failed.items())[:MAX_FAILED]]
         rest = len(result.failed) - MAX_FAILED
-        lines += [f"  and {rest} more: all stand in {result.bundle / 'README.md'}"] if rest > 0 else []
+        lines += [f"  and {rest:,} more, listed in {result.bundle / 'README.md'}"] if rest > 0 else []
     lines += ["", f"The model is in {printable(str(result.bundle))}. Try it:"]
-    for words in (["predict", "SONG", "--model", result.bundle], ["tag", root, "--model", result.bundle, "--dry-run"]):
-        lines.append(f"  {shlex.join([*console.program_command(), *map(str, words)])}")
+    lines += [f"  {console.command_line(c, root, '--model', result.bundle, *more)}"
+              for c, more in (("predict", ()), ("tag", ("--dry-run",)))]  # fmt: skip
     return "\n".join(lines)
 
 
 def _score_lines(result: LearnResult) -> list[str]:
     s = result.scores
     if s is None:
-        return ["Not scored: too few tracks could be held out. Twenty tracks by several artists a genre are enough."]
-    what = "artists that it has not learned from" if result.n_artists else "tracks that it has not learned from"
+        return [
+            "Accuracy unknown: too few tracks to hold some out. 20 tracks per genre, by several artists, are enough."
+        ]
+    what = "by other artists" if result.n_artists else "held out from training"
+    n_genres = sum(g["n"] > 0 for g in s["per_genre"].values())
     return [
-        f"On {what} it is right for {s['accuracy']:.0%} of {pluralize(s['n'], 'track')} (95 % interval "
-        f"{s['accuracy_low']:.0%} to {s['accuracy_high']:.0%}); guessing is right for {1 / len(result.genres):.0%}."
+        f"{percent(s['accuracy'])} of {pluralize(s['n'], 'track')} {what} are classified correctly (95 % interval: "
+        f"{percent(s['accuracy_low'])} to {percent(s['accuracy_high'])}; chance: {percent(1 / n_genres)})."
     ]

@@ -5,9 +5,8 @@ Imports are inside the commands, so that `--help` does not wait for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,9 +23,7 @@ from genrelab.core.text import join_first
 if TYPE_CHECKING:
     from genrelab.predict.classifier import Classifier
     from genrelab.tagging.classify import Classify
-    from genrelab.tagging.write_tag import OnWritten, TagResult
-
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each file, too.")]
+    from genrelab.tagging.write_tag import OnWritten
 
 
 class PlaylistKind(StrEnum):
@@ -36,55 +33,52 @@ class PlaylistKind(StrEnum):
     TAG = "tag"
 
 
-@options.expand_groups
 def tag(
     answers: AnswerOptions,
     names: Annotated[list[str] | None, options.NAMES] = None,
     genres: Annotated[
         int | None,
         typer.Option(
-            min=1,
-            metavar="N",
-            help="Write up to N genres, each as a value; further genres must pass the same bar; --min-confidence 0.2 "
-            "lowers it.  [default: 1]",
+            min=1, metavar="N", help="Write up to N genres; each must reach the required confidence.  [default: 1]"
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also where a file has a genre already.")] = False,
+    overwrite: Annotated[bool, options.flag("--overwrite", "Also tag files that already have a genre.")] = False,
     subgenre_field: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Write into this field, such as SUBGENRE, and leave the genre as it is."),
+        options.value_option("NAME", "Write into this field, such as SUBGENRE, and leave the genre as it is."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would change; write nothing into the library.")
+        bool, options.flag("--dry-run", "Only print what would change; write nothing into the library.")
     ] = False,
-    plan: Annotated[
-        Path | None,
-        typer.Option(
-            "--plan", parser=options.parse_path, metavar="FILE", help="Only write down what would change, to be edited."
-        ),
-    ] = None,
+    plan: Annotated[Path | None, options.path_option("FILE", "Write what would change to FILE, for editing.")] = None,
     apply: Annotated[
-        Path | None,
-        typer.Option("--apply", parser=options.parse_path, metavar="FILE", help="Write what such a plan says."),
+        Path | None, options.path_option("FILE", "Write the tags listed in a FILE that --plan wrote.")
     ] = None,
-    verbose: Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write the genre into the tags of files that have none; the audio stays, and `untag` takes it back.
+    """Write the genre into the tags of files that have none.
 
-    Files with a genre are not even classified, unless --overwrite is given. Exit 1 where a file could not be tagged.
+    The audio stays as it is, and `untag` restores the tags. Files with a genre are not classified, unless --overwrite
+    is given. Unless an option sets another limit, a genre is written if at least 80 % of such answers were right in
+    tests. If the model's tests do not support that for any genre, a confidence of 50 % is required instead. Without
+    --genre-map the usual names are written, and a file's own spelling or synonym stays. Exit 1 if a file could not be
+    tagged.
 
     Example: genrelab tag ~/Music --dry-run
     """
     if apply is not None:
-        given = {"FILE|DIR": names, "--genres": genres, "--overwrite": overwrite, "--subgenre-field": subgenre_field}
-        _refuse_beside_apply(given | {"--plan": plan} | answers.given())
-        _apply(apply, dry_run=dry_run, verbose=verbose, as_json=as_json)
+        given: dict[str, object] = {"FILE": names or None, "genres": genres, "overwrite": overwrite, "plan": plan}
+        given |= {"subgenre_field": subgenre_field, "any": answers.any_genre, **vars(answers), "any_genre": None}
+        useless = [name for name, value in given.items() if value is not None and value is not False]
+        if useless:
+            words = [n if n == "FILE" else f"--{n.replace('_', '-')}" for n in useless]
+            raise typer.BadParameter(f"--apply writes the tags of the plan: leave out {join_first(words)}")
+        _apply(apply, dry_run=dry_run, as_json=as_json)
         return
-    if not names or "" in names:
-        raise typer.BadParameter("an empty name: is a variable unset?" if names else "name files or folders, or -")
+    if not names:
+        raise typer.BadParameter("give files or folders, or -")
     if plan is not None and dry_run:
-        raise typer.BadParameter("--plan changes no audio file either: leave out --dry-run")
+        raise typer.BadParameter("--plan and --dry-run cannot be used together: neither changes an audio file")
     use_one_thread()
     keep_freed_memory()
     bundle, min_confidence = answers.limited()
@@ -94,38 +88,24 @@ def tag(
 
     choice, paths = answers.choose(bundle, min_confidence, genres or 1), list(expand_names(names))
     settings = program.TagSettings(choice, overwrite, subgenre_field, dry_run, answers.exclude or ())
-    each = verbose or dry_run
+    each = console.is_verbose()
     with (
-        output.rows(as_json=as_json, each=each) as rows,
-        _open_classifier(bundle, answers.jobs, bar=not each) as (classify, on_written),
+        output.rows(as_json=as_json, each=each, changes=dry_run) as rows,
+        _open_classifier(bundle, answers.jobs, bar=not (each or dry_run)) as (classify, on_written),
     ):
-        show = rows.show if as_json else lambda row: rows.show(_without_percentage(row))
         if plan is not None:
-            plans.make_plan(plan, paths, classify, settings, show, model=bundle.name, notify=console.notify)
+            plans.make_plan(plan, paths, classify, settings, rows.show, model=bundle.name, notify=console.notify)
             rows.plan = plan
         else:
-            rows.journal = program.tag(paths, classify, settings, show, on_written, console.notify)
+            rows.journal = program.tag(paths, classify, settings, rows.show, on_written, console.notify)
 
 
-def _without_percentage(row: TagResult) -> TagResult:
-    """The row for a person: how sure a genre is says nothing of what does not sound like music."""
-    from genrelab.tagging.classify import NO_MUSIC
-
-    return replace(row, confidence=None) if row.reason == NO_MUSIC else row
-
-
-def _refuse_beside_apply(options_given: Mapping[str, object]) -> None:
-    given = [name for name, value in options_given.items() if value]
-    if given:
-        raise typer.BadParameter(f"--apply writes what the plan says: leave out {join_first(given)}")
-
-
-def _apply(plan: Path, *, dry_run: bool, verbose: bool, as_json: bool) -> None:
+def _apply(plan: Path, *, dry_run: bool, as_json: bool) -> None:
     from genrelab.tagging.classify import open_cache_update
     from genrelab.tagging.plan import apply_plan
 
     with (
-        output.rows(as_json=as_json, each=verbose or dry_run) as rows,
+        output.rows(as_json=as_json, each=console.is_verbose(), changes=dry_run) as rows,
         open_cache_update() as on_written,
     ):
         rows.journal = apply_plan(plan, rows.show, dry_run=dry_run, on_written=on_written)
@@ -144,51 +124,46 @@ def _open_classifier(bundle: Classifier, jobs: int | None, *, bar: bool) -> Iter
 
 
 def untag(
-    journal: Annotated[
-        Path,
-        typer.Argument(parser=options.parse_path, metavar="JOURNAL", help="DIR/.genrelab/tags-<time>.jsonl, by `tag`."),
-    ],
-    verbose: Verbose = False,
+    journal: Annotated[Path, options.path_argument("JOURNAL", "FOLDER/.genrelab/tags-TIME.jsonl, written by `tag`.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Restore the tags that a journal of `tag` remembers, byte for byte; a file that was renamed is found by its audio.
+    """Restore the tags as they were before `tag`, byte for byte.
 
-    Tags that were edited since stay; of those files only the genre is restored. Exit 1 where a file is gone or changed.
+    Renamed files are found by their audio. If other tags were edited since, they stay, and only the genre is restored.
+    Exit 1 if a file could not be restored.
 
     Example: genrelab untag ~/Music/.genrelab/tags-20260131T120000Z.jsonl
     """
     from genrelab.tagging import untag as program
 
-    with output.rows(as_json=as_json, each=verbose) as rows:
+    with output.rows(as_json=as_json, each=console.is_verbose()) as rows:
         program.untag(journal, rows.show, console.notify)
 
 
-@options.expand_groups
 def playlists(
     answers: AnswerOptions,
-    folder: Annotated[Path, typer.Argument(parser=options.parse_path, metavar="DIR", help="The folder of music.")],
-    out: Annotated[
-        Path, typer.Option("--out", parser=options.parse_path, metavar="DIR", help="Folder for the playlists.")
-    ],
+    folder: Annotated[Path, options.path_argument("FOLDER", "The folder of music.")],
+    out: Annotated[Path, options.path_option("FOLDER", "Folder for the playlists.")],
     prefer_tags: Annotated[
-        bool,
-        typer.Option("--prefer-tags", help="A file with a genre in its tags goes by that, and is not classified."),
+        bool, options.flag("--prefer-tags", "Use the genre in a file's tags, if any, instead of classifying it.")
     ] = False,
     by: Annotated[
-        PlaylistKind, typer.Option("--by", help="One for each genre, or for each descriptive tag of the model.")
+        PlaylistKind, options.value_option("genre|tag", "One playlist for each genre or descriptive tag.")
     ] = PlaylistKind.GENRE,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write one M3U8 for each genre, the surest tracks first, and unsure.m3u8. Exit 1 where one failed.
+    """Write an M3U8 playlist for each genre.
 
-    With --by tag a track may be in several: a tag counts from --min-confidence on, 0.2 by default.
+    The most confident tracks come first; tracks without a genre go to unsure.m3u8. With --by tag a track may be in
+    several playlists: a tag counts if its probability is at least --min-confidence, 0.2 by default; tracks without one
+    go to untagged.m3u8. Exit 1 if a file failed.
 
     Example: genrelab playlists ~/Music --out ~/Music/playlists
     """
     by_tag = by is PlaylistKind.TAG
     if by_tag and (prefer_tags or answers.min_precision is not None):
         wrong = "--prefer-tags" if prefer_tags else "--min-precision"
-        raise typer.BadParameter(f"{wrong} is about genres: leave it out with --by tag")
+        raise typer.BadParameter(f"{wrong} applies only to genres: it cannot be used with --by tag")
     use_one_thread()
     keep_freed_memory()
     bundle, min_confidence = answers.limited_by_tag() if by_tag else answers.limited()

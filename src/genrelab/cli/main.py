@@ -1,6 +1,6 @@
 """The list of all commands, in the order of their use; each is in `make.py`, `use.py`, `library.py` or `serve.py`.
 
-Nothing heavy is imported at the top: `genrelab --help` answers in a fraction of a second.
+No heavy library is imported at the top: `genrelab --help` takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from typing import Annotated
 import typer
 
 from genrelab.cli import console, learn, library, make, serve, use
+from genrelab.cli.help import GroupedCommand, expand_groups
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback()
 def _genrelab(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=console.version)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=console.version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    """From a folder of music to an honest genre classifier, and from that classifier to any library."""
+    """Train a genre classifier on a folder of music, see how good it really is, and use it on any library."""
 
 
 for _command in (
@@ -43,12 +46,12 @@ for _command in (
     serve.serve,
     use.doctor,
 ):
-    app.command()(console.command(_command))
+    app.command(cls=GroupedCommand)(console.command(expand_groups(_command)))
 
 
 def main() -> None:
     """The command `genrelab`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # closed ones are None
-            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks must not abort a run
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks must not stop a run
     app(prog_name="genrelab")

@@ -11,40 +11,43 @@ from typing import Annotated
 
 import typer
 
-from genrelab.cli import console, options
+from genrelab.cli import console, options, run_options
 from genrelab.cli.output import tables
 
 FailOnSkipped = Annotated[
-    bool,
-    typer.Option(
-        "--fail-on-skipped", help="Exit 1 where a track failed or is missing, or an audio file was met and not used."
-    ),
+    bool, options.flag("--fail-on-skipped", "Exit 1 if a track failed or is missing, or an audio file was skipped.")
 ]
 
 
-def demo(out: Annotated[Path, typer.Option(help="Folder for corpus and results.")] = Path("demo")) -> None:
-    """Run everything on a corpus that is synthesised here: no data to download.
+def demo(
+    out: Annotated[Path, options.value_option("FOLDER", "Folder for the tracks and results.")] = Path("demo"),
+) -> None:
+    """Try everything on synthesised tracks; no data are needed.
 
     Example: genrelab demo --out demo
     """
     from genrelab.cli import demo as program
 
-    program.demo(out, console.notify, console.progress_bar)
+    program.demo(out)
 
 
 def download(
-    name: Annotated[str, typer.Argument(help="fma-metadata, fma-small, fma-medium, fma-large or fma-full.")],
-    out: Annotated[Path, typer.Option(help="Folder that will hold the archive's folder.")] = Path("data"),
-    keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Keep the .zip, too.")] = False,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="fma-metadata, fma-small, fma-medium, fma-large or fma-full.")
+    ],
+    out: Annotated[Path, options.value_option("FOLDER", "Folder to unpack into.")] = Path("data"),
+    keep_archive: Annotated[bool, options.flag("--keep-archive", "Keep the .zip file.")] = False,
     mirror: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Folder of the .zip files.  [default: $GENRELAB_MIRROR, else FMA's]"),
+        options.value_option(
+            "URL", "Web address of the folder with the .zip files.  [default: $GENRELAB_MIRROR, else FMA's]"
+        ),
     ] = None,
-    archive: Annotated[
-        Path | None, typer.Option(parser=options.parse_path, metavar="FILE", help="Unpack this .zip; fetch nothing.")
-    ] = None,
+    archive: Annotated[Path | None, options.path_option("FILE", "Unpack this .zip instead of downloading it.")] = None,
 ) -> None:
-    """Fetch and unpack a part of the Free Music Archive; a broken download goes on where it stopped.
+    """Download and unpack a part of the Free Music Archive.
+
+    The same command continues an interrupted download.
 
     Example: genrelab download fma-metadata --out data && genrelab download fma-small --out data
     """
@@ -58,21 +61,20 @@ def download(
     typer.echo(str(folder))
 
 
-@options.expand_groups
 def prepare(
     source: options.SourceOptions,
-    out: Annotated[str, typer.Option("--out", metavar="PREPARED", help="Folder or fsspec address.")],
-    preparing: options.PrepareOptions,
+    out: Annotated[str, options.value_option("PREPARED", "Folder, or address such as s3://bucket/folder.")],
+    preparing: run_options.PrepareOptions,
     fail_on_skipped: FailOnSkipped = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Decode every track once and write all views as TFRecord shards and tables.
+    """Decode every track once; store its features and spectrograms.
 
     Example: genrelab prepare data/fma_small --out prepared
     """
     from genrelab.cli import run as program
 
-    prepared, n_skipped = program.prepare(source, preparing, out, console.notify, console.progress_bar)
+    prepared, n_skipped = program.prepare(source, preparing, out)
     if as_json:
         typer.echo(json.dumps(prepared.about, indent=1))
     else:
@@ -88,134 +90,117 @@ def _refuse_skipped(n: int, prepared: str) -> None:
         raise typer.Exit(1)
 
 
-@options.expand_groups
 def bench(
-    preparing: options.PrepareOptions,
+    preparing: run_options.PrepareOptions,
+    reading: options.ReadOptions,
     root: Annotated[
-        Path | None,
-        typer.Argument(
-            parser=options.parse_path,
-            metavar="ROOT",
-            help="Measure on some of its files.  [default: synthesised music]",
-        ),
+        Path | None, options.path_argument("ROOT", "Measure on some of its files.  [default: synthesised music]")
     ] = None,
-    dataset: options.DatasetName = "auto",
-    label: options.Label = None,
-    id_column: options.IdColumn = None,
     models: options.Models = "all",
-    tracks: Annotated[int | None, typer.Option(min=1, help="Predict for so many tracks.  [default: ROOT's]")] = None,
-    seconds: Annotated[float, typer.Option(min=5.0, help="How long to measure, about.")] = 60.0,
+    tracks: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Estimate for this number of tracks.  [default: ROOT's]")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=5.0, metavar="SECONDS", help="How long to measure, approximately.")
+    ] = 60.0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure every stage on this machine; predict time and disk for ROOT and for each part of the Free Music Archive.
+    """Measure this machine; estimate time and disk space for ROOT.
 
     Example: genrelab bench ~/Music/by-genre
     """
     from genrelab.cli import run as program
 
-    source = None if root is None else options.SourceOptions(root, dataset, label=label, id_column=id_column)
+    source = None if root is None else options.SourceOptions(root=root, **vars(reading))
     try:
-        found = program.bench(source, preparing, models, tracks, seconds, console.notify)
+        found = program.bench(source, preparing, models, tracks, seconds)
     except KeyboardInterrupt as e:
         raise console.NothingToResume from e
     tables.bench(found, as_json, source)
 
 
-@options.expand_groups
 def train(
     prepared: options.Prep,
     out: options.RunOut,
-    training: options.TrainOptions,
-    asked: options.RunOptions,
+    training: run_options.TrainOptions,
+    requested: run_options.RunOptions,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train models on a preparation and print the leaderboard.
+    """Train models on PREPARED and print the leaderboard.
 
     Example: genrelab train prepared --out runs/first --models svm,mobilenet_v2
     """
     from genrelab.cli import run as program
 
     settings = program.train_settings(training)
-    result = program.train(prepared, out, settings, asked, console.notify, console.progress_bar, training.from_study)
-    tables.leaderboard(result, as_json, out)
-    tables.studies(out, asked.studies, as_json, prepared)
+    board = program.train(prepared, out, settings, requested, training.from_study)
+    tables.finished_run(board, out, requested.studies, as_json, prepared)
 
 
-@options.expand_groups
 def run(
     source: options.SourceOptions,
     out: options.RunOut,
-    preparing: options.PrepareOptions,
-    training: options.TrainOptions,
-    asked: options.RunOptions,
-    prepared: Annotated[str | None, typer.Option(help="Where PREPARED goes.  [default: RUN/prepared]")] = None,
+    preparing: run_options.PrepareOptions,
+    training: run_options.TrainOptions,
+    requested: run_options.RunOptions,
+    prepared: Annotated[
+        str | None, options.value_option("PREPARED", "Folder for the prepared tracks.  [default: RUN/prepared]")
+    ] = None,
     fail_on_skipped: FailOnSkipped = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """The whole road: prepare, train, report.
+    """Do all steps at once: prepare, train, report.
 
     Example: genrelab run ~/Music/by-genre --out runs/first
     """
     from genrelab.cli import run as program
 
     settings = program.train_settings(training)
-    prepared_folder = prepared or f"{out.rstrip('/')}/prepared"
-    if not (asked.resume and training.from_study):  # params of a study are only known once PREPARED exists
-        program.check_run(out, settings, asked)  # before an hour of work, not after it
-    _, n_skipped = program.prepare(
-        source, program.views_for(preparing, settings), prepared_folder, console.notify, console.progress_bar, settings
-    )
-    result = program.train(
-        prepared_folder, out, settings, asked, console.notify, console.progress_bar, training.from_study
-    )
-    tables.leaderboard(result, as_json, out)
-    tables.studies(out, asked.studies, as_json, prepared_folder)
-    _refuse_skipped(n_skipped if fail_on_skipped else 0, prepared_folder)
+    folder = prepared or f"{out.rstrip('/')}/prepared"
+    if not (requested.resume and training.from_study):  # params of a study are only known once PREPARED exists
+        program.check_run(out, settings, requested)  # before an hour of work, not after it
+    views = program.views_for(preparing, settings)
+    _, n_skipped = program.prepare(source, views, folder, settings)
+    board = program.train(folder, out, settings, requested, training.from_study)
+    tables.finished_run(board, out, requested.studies, as_json, folder)
+    _refuse_skipped(n_skipped if fail_on_skipped else 0, folder)
 
 
 def tune(
     prepared: options.Prep,
     out: options.RunOut,
-    model: Annotated[str, typer.Option("--model", help="One of the models that `train` knows.")],
-    trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many in all.  [default: 50]")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop once all trials together took so many minutes.")] = None,
-    split: options.Split = "auto",
-    seed: options.Seed = 42,
-    epochs: options.Epochs = 100,
-    preset: options.Preset = "default",
-    view: options.View = None,
-    pca: options.Pca = None,
-    class_weight: options.ClassWeight = "auto",
-    imagenet_weights: options.Weights = "auto",
-    fine_tune: options.FineTune = 0,
-    strategy: options.Strategy = "auto",
+    training: run_options.FitOptions,
+    model: Annotated[str, options.value_option("NAME", "One of the models of `train --models`.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop after N trials in all.  [default: 50]")
+    ] = None,
+    minutes: Annotated[float | None, options.value_option("N", "Stop after N minutes of trials in all.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Search a model's hyper-parameters on folds of the training part alone; `train --from-study RUN` uses them.
+    """Search for a model's best hyper-parameters.
 
-    What was tried is kept: the same command goes on with it.
+    Only training tracks are used, in folds; `train --from-study RUN` uses the result. All trials are kept: the same
+    command continues.
 
     Example: genrelab tune prepared --model svm --out runs/tuned --trials 50
     """
     from genrelab.cli import run as program
 
-    training = options.TrainOptions(
-        model, split, epochs, seed, preset, view, pca, class_weight, imagenet_weights, fine_tune, strategy
-    )  # fmt: skip
-    found = program.tune(prepared, out, model, training, trials, minutes, console.notify, console.progress_bar)
+    options_of_model = run_options.TrainOptions(models=model, **vars(training))
+    found = program.tune(prepared, out, model, options_of_model, trials, minutes)
     tables.tuning(found, as_json, prepared, out)
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="What `train` or `run` wrote.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="The output of `train` or `run`.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PAGE", help="Of several RUNs: write the page that compares them.")
+        Path | None, options.value_option("PAGE", "With several RUNs: write a page that compares them.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write leaderboard, pictures and page of a RUN again; put several RUNs side by side.
+    """Rewrite the report of a RUN, or compare several RUNs.
 
-    Runs that scored other tracks, or know other genres, are shown but not ranked against each other.
+    RUNs with different test tracks or genres are listed, but not ranked against each other.
 
     Example: genrelab report runs/first runs/second --out compared.html
     """
@@ -224,22 +209,24 @@ def report(
 
     if len(runs) == 1:
         if out is not None:
-            raise typer.BadParameter("--out goes with several RUNs: one has its page in RUN/report.html")
-        tables.leaderboard(build_report(Folder(runs[0])), as_json, runs[0])
+            raise typer.BadParameter("--out needs several RUNs: the page of one is RUN/report.html")
+        tables.finished_run(build_report(Folder(runs[0])), runs[0], (), as_json)
         return
     tables.run_comparison(build_comparison([Folder(run) for run in runs], out), as_json, out)
 
 
 def relabel(
     prepared: options.Prep,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Where `--doubts` wrote doubts.csv, now decided.")],
-    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="Gets relabelled.csv.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run with doubts.csv, its `decision` column filled in.")
+    ],
+    out: Annotated[str, options.value_option("FOLDER", "Folder for relabelled.csv.")],
 ) -> None:
-    """Write the tracks with the genres that were accepted in doubts.csv, as a table to be prepared like any other.
+    """Write a table of the tracks with the labels that you accepted.
 
-    In doubts.csv the column `decision` says accept or reject; what is left empty keeps its label.
+    The column `decision` of doubts.csv contains accept or reject; if it is empty, the label stays.
 
-    Example: genrelab relabel prepared runs/asked --out relabelled
+    Example: genrelab relabel prepared runs/first --out relabelled
     """
     from genrelab.core.storage import Folder
     from genrelab.records.prepared import open_prepared
@@ -252,10 +239,10 @@ def relabel(
 def explore(
     prepared: options.Prep,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PAGE", help="The page.  [default: PREPARED/explore.html]")
+        Path | None, options.value_option("PAGE", "File for the page.  [default: PREPARED/explore.html]")
     ] = None,
 ) -> None:
-    """Draw what a preparation holds: counts, durations, spectra, chroma, a map of the tracks; copies and failures.
+    """Write a page about PREPARED: counts, spectra, duplicates.
 
     Example: genrelab explore prepared
     """
@@ -268,23 +255,29 @@ def explore(
 def export(
     model: Annotated[str, typer.Argument(metavar="RUN/MODEL", help="A trained model, or a BUNDLE.")],
     files: Annotated[list[Path] | None, typer.Argument(metavar="FILE…", help="With --check: audio files.")] = None,
-    form: Annotated[str | None, typer.Option("--format", help="onnx, litert, saved-model or waveform-onnx.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="onnx, litert, saved-model or waveform-onnx.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PATH", help="Folder.  [default: RUN/MODEL/export/FORMAT]")
+        Path | None, options.value_option("FOLDER", "Folder for the export.  [default: RUN/MODEL/export/FORMAT]")
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier export though it has got other files.")
+        bool, options.flag("--overwrite", "Replace an earlier export even if other files were added to it.")
     ] = False,
-    check: Annotated[bool, typer.Option("--check", help="Do all forms answer alike? Exit 1 if not.")] = False,
+    check: Annotated[
+        bool, options.flag("--check", "Check that all formats give equal probabilities; exit 1 if not.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write a model in another form, or --check on FILEs that all its forms give the same probabilities.
+    """Convert a model to another format, or check the formats.
 
     Example: genrelab export runs/first/mobilenet_v2 --format waveform-onnx
     """
     if check:
         if not files or form or out or overwrite:
-            raise typer.BadParameter("--check takes files, and none of --format, --out and --overwrite")
+            raise typer.BadParameter(
+                "--check needs audio files, and cannot be used with --format, --out or --overwrite"
+            )
         from genrelab.export.parity_check import check_parity as program
 
         found = program(model, files, console.notify)
@@ -293,7 +286,7 @@ def export(
             raise typer.Exit(1)
         return
     if files or form is None:
-        raise typer.BadParameter("give --format, or --check with FILEs")
+        raise typer.BadParameter("give --format, or --check with audio files")
     from genrelab.export.export import export as write
 
     tables.exported(write(model, form, out, overwrite=overwrite), as_json)

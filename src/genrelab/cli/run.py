@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from genrelab.cli.options import PrepareOptions, RunOptions, SourceOptions, TrainOptions
+from genrelab.cli.console import notify, progress_bar
+from genrelab.cli.options import SourceOptions, split_list
+from genrelab.cli.run_options import PrepareOptions, RunOptions, TrainOptions
 from genrelab.core.config import (
     DEFAULT_VIEWS,
     VIEWS,
@@ -19,10 +22,9 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.core.errors import SettingsError, printable
-from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
-from genrelab.datasets.base import Dataset, DatasetOptions, UnusedFile
+from genrelab.datasets.base import Dataset, UnusedFile
 from genrelab.datasets.exclusions import EXCLUDED_PREFIX, exclude
 from genrelab.datasets.exclusions import read as read_exclusions
 from genrelab.datasets.registry import load_dataset
@@ -39,76 +41,67 @@ Params = Mapping[str, Mapping[str, Any]]
 
 
 MAX_NAMED = 5
-"""Number of unusable tracks that are printed; failures.csv has all."""
+"""Maximum number of unusable tracks that are printed; failures.csv has all."""
 
 
 def load_source(source: SourceOptions) -> Dataset:
     """Load the tracks of a source, without those that it excludes."""
-    options = DatasetOptions(
-        artists=source.artists, split_files=source.split_files, label=source.label, split_column=source.split_column,
-        artist_column=source.artist_column, id_column=source.id_column, drop=tuple(split_list(source.drop)),
-        impute=source.impute, group_column=source.group_column, keep_spellings=source.keep_spellings,
-    )  # fmt: skip
-    dataset = load_dataset(source.root, name=source.dataset, options=options)
+    dataset = load_dataset(source.root, name=source.dataset, options=source.dataset_options())
     return dataset if source.exclude is None else exclude(dataset, read_exclusions(source.exclude))
 
 
-def split_list(listed: str | None) -> list[str]:
-    """`a, b` → `["a", "b"]`."""
-    return [w.strip() for w in (listed or "").split(",") if w.strip()]
-
-
 def prepare(
-    source: SourceOptions,
-    preparing: PrepareOptions,
-    out: str,
-    notify: Notify,
-    bar: ProgressBar,
-    training: TrainSettings | None = None,
+    source: SourceOptions, preparing: PrepareOptions, out: str, training: TrainSettings | None = None
 ) -> tuple[Prepared, int]:
-    """Find the tracks, print what was found, prepare them.
+    """Find the tracks and prepare them, with messages on what was found.
 
     Args:
         training: settings of the training that follows; invalid ones are refused before anything is decoded.
 
     Returns:
-        PREPARED, and how many tracks and audio files are not used though nobody asked to leave them out.
+        PREPARED, and the number of tracks and audio files that are not used and were not excluded.
     """
-    clips = ClipSettings(clip_s=preparing.clip_s)
-    settings = PrepareSettings(views=parse_views(preparing.views, preparing.fma_exact), clips=clips)
+    settings = _prepare_settings(preparing, preparing.views)
     dataset = load_source(source)
     if training is not None:
         from genrelab.runs.train import check_settings
 
         held = settings.views if dataset.features is None else (TableView(columns=dataset.features.columns),)
         check_settings(training, {v.name: v for v in held})
+    _print_dataset(dataset)
+    with progress_bar("Preparing") as progress:
+        prepared = program.prepare(dataset, out, settings, jobs=preparing.jobs, notify=notify, progress=progress)
+    for line in outcome_lines(prepared, dataset.unused):
+        notify(line)
+    unusable, excluded = _unusable_tracks(prepared)
+    return prepared, len(unusable) - len(excluded) + sum(u.is_audio for u in dataset.unused)
+
+
+def _print_dataset(dataset: Dataset) -> None:
+    notify(f"{printable(dataset.root.name)}: {dataset.summary}")
     for note in dataset.notes:
         notify(f"  {note}")
-    with bar("Preparing") as progress:
-        prepared = program.prepare(dataset, out, settings, jobs=preparing.jobs, notify=notify, progress=progress)
-    for sentence in outcome_sentences(prepared, dataset.unused):
-        notify(sentence)
-    unusable, left_out = _unusable_tracks(prepared)
-    return prepared, len(unusable) - len(left_out) + sum(u.is_audio for u in dataset.unused)
 
 
-def outcome_sentences(prepared: Prepared, unused: Sequence[UnusedFile] = ()) -> list[str]:
-    """The outcome of preparing: counts, where all that is not used is listed, and the first unusable tracks by name."""
-    counts, t = prepared.about["counts"], prepared.tracks
-    unlabelled = f" ({counts['unlabelled']} of them without a genre)" if counts["unlabelled"] else ""
-    unusable, left_out = _unusable_tracks(prepared)
-    unusable.sort(key=lambda i: i in left_out)  # failures first, then requested exclusions
-    lines = [_unusable_track_line(t, i, i in left_out) for i in unusable[:MAX_NAMED]]
-    more = [f"  … and {len(unusable) - MAX_NAMED} more"] if len(unusable) > MAX_NAMED else []
+def outcome_lines(prepared: Prepared, unused: Sequence[UnusedFile] = ()) -> list[str]:
+    """The outcome of preparing: counts, where all unused files are listed, and the first unusable tracks by name."""
+    t, (unusable, excluded) = prepared.tracks, _unusable_tracks(prepared)
+    ok = [i for i, status in enumerate(t["status"]) if status == "ok"]
+    no_genre = sum(t["genre"][i] is None for i in ok)
+    status = Counter(t["status"][i] for i in unusable if i not in excluded)
+    kinds = {
+        "usable": len(ok) - no_genre, "without a genre": no_genre, "excluded": len(excluded),
+        "failed": status["failed"], "missing": status["missing"],
+    }  # fmt: skip
+    counts = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items() if n)
     n_audio = sum(u.is_audio for u in unused)
-    kinds = ((n_audio, "audio file"), (len(unused) - n_audio, "other name"))
-    met = [pluralize(n, what) for n, what in kinds if n]
-    not_used = f"; met and not used: {' and '.join(met)}" if met else ""
-    where = f"{not_used}; all in {prepared.folder}/failures.csv" if unusable or unused else ""
-    excluded = f"{len(left_out)} excluded, " if left_out else ""
-    failed = sum(t["status"][i] == "failed" for i in unusable if i not in left_out)
-    head = f"{counts['tracks']} tracks: {counts['ok']} ok, {excluded}{failed} failed, {counts['missing']} missing"
-    return [f"{head}{unlabelled}{where}", *lines, *more]
+    skipped = [pluralize(n, what) for n, what in ((n_audio, "audio file"), (len(unused) - n_audio, "other file")) if n]
+    head = f"{pluralize(t['status'], 'track')}: {counts}"
+    head += f"; skipped: {' and '.join(skipped)}" if skipped else ""
+    head += f"; see {printable(str(prepared.folder))}/failures.csv" if unusable or unused else ""
+    failed = [f"{t['status'][i]}: {_unusable_track(t, i)}" for i in unusable if i not in excluded]
+    more = [f"and {len(failed) - MAX_NAMED:,} more"] if len(failed) > MAX_NAMED else []
+    return [head, *failed[:MAX_NAMED], *more, *(f"  {_unusable_track(t, i)}" for i in unusable if i in excluded)]
 
 
 def _unusable_tracks(prepared: Prepared) -> tuple[list[int], set[int]]:
@@ -118,45 +111,42 @@ def _unusable_tracks(prepared: Prepared) -> tuple[list[int], set[int]]:
     return unusable, {i for i in unusable if (t["error"][i] or "").startswith(EXCLUDED_PREFIX)}
 
 
-def _unusable_track_line(tracks: Mapping[str, Sequence[Any]], i: int, left_out: bool) -> str:
-    status = "" if left_out else f"{tracks['status'][i]}: "
-    return f"  {status}{printable(tracks['path'][i] or tracks['track_id'][i])}: {tracks['error'][i]}"
+def _unusable_track(tracks: Mapping[str, Sequence[Any]], i: int) -> str:
+    return f"{printable(tracks['path'][i] or tracks['track_id'][i])}: {tracks['error'][i]}"
+
+
+def _prepare_settings(preparing: PrepareOptions, views: str | None) -> PrepareSettings:
+    return PrepareSettings(views=parse_views(views, preparing.fma_exact), clips=ClipSettings(clip_s=preparing.clip_s))
 
 
 def parse_views(listed: str | None, fma_exact: bool = False) -> tuple[View, ...]:
     """Views by name; `all` for every view of audio.
 
     Raises:
-        SettingsError: an unknown name; the known ones are listed.
+        SettingsError: an unknown name.
     """
     audio_views = [n for n in VIEWS if n != "table"]
     names = audio_views if listed == "all" else split_list(listed) or list(DEFAULT_VIEWS)
     unknown = [n for n in names if n not in audio_views]
     if unknown:
-        raise SettingsError(f"unknown view {unknown[0]!r}: known are {', '.join(audio_views)} and all")
+        raise SettingsError(f"unknown view {unknown[0]!r}: use {', '.join(audio_views)} or all")
     return tuple(StatisticsView(fma_exact=True) if n == "statistics" and fma_exact else VIEWS[n]() for n in names)
 
 
 def bench(
-    source: SourceOptions | None,
-    preparing: PrepareOptions,
-    models: str,
-    tracks: int | None,
-    seconds: float,
-    notify: Notify,
+    source: SourceOptions | None, preparing: PrepareOptions, models: str, tracks: int | None, seconds: float
 ) -> Bench:
-    """Measure on a source, or on synthesised music; views: the named ones, else those that the models read."""
+    """Measure on a source, or on synthesised music, with the named views or those that the models use."""
     from genrelab.bench.bench import bench as measured
     from genrelab.models.registry import known_models, model_class
 
     names = train_settings(TrainOptions(models=models)).models
     read_views = ",".join(dict.fromkeys(model_class(n).views[0] for n in names))
-    clips = ClipSettings(clip_s=preparing.clip_s)
-    settings = PrepareSettings(views=parse_views(preparing.views or read_views, preparing.fma_exact), clips=clips)
+    settings = _prepare_settings(preparing, preparing.views or read_views)
     start = time.perf_counter()
     dataset = None if source is None else load_source(source)
-    for note in () if dataset is None else dataset.notes:
-        notify(f"  {note}")
+    if dataset is not None:
+        _print_dataset(dataset)
     return measured(
         dataset, settings, models=names or known_models(), jobs=preparing.jobs, tracks=tracks, seconds=seconds,
         find_s=time.perf_counter() - start, preload=(__name__,), notify=notify,
@@ -171,7 +161,7 @@ def train_settings(training: TrainOptions) -> TrainSettings:
     unknown = [n for n in names if n not in known_models()]
     if unknown or (not names and training.models != "all"):
         raise SettingsError(
-            f"unknown model {(unknown or [training.models])[0]!r}: known are {', '.join(known_models())} and all"
+            f"unknown model {(unknown or [training.models])[0]!r}: use {', '.join(known_models())} or all"
         )
     given = {f.name: getattr(training, f.name) for f in fields(training) if f.name not in ("models", "from_study")}
     return TrainSettings(models=tuple(names), **given)
@@ -180,7 +170,7 @@ def train_settings(training: TrainOptions) -> TrainSettings:
 def views_for(preparing: PrepareOptions, settings: TrainSettings) -> PrepareOptions:
     """The same options with the views that `run` prepares if none are named.
 
-    The default ones whatever the models, so that more models can be trained later without decoding again, and
+    These are the default ones whatever the models, so that more models can be trained later without decoding again, and
     `descriptors` or `frames` if the classical models need them. Of the default ones `samples` and `mel_image` are
     nearly free compared to decoding; `embedding` takes about 0.3 s for a clip of 30 s, three times as much as
     `statistics`.
@@ -190,21 +180,17 @@ def views_for(preparing: PrepareOptions, settings: TrainSettings) -> PrepareOpti
     return replace(preparing, views=",".join((*DEFAULT_VIEWS, settings.view)))
 
 
-def check_run(out: str, settings: TrainSettings, asked: RunOptions) -> None:
+def check_run(out: str, settings: TrainSettings, requested: RunOptions) -> None:
     """Refuse a RUN whose results would be lost or mixed; see `run_folder.check_run`."""
     from genrelab.models.registry import known_models
 
-    run_folder.check_run(Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite, models=known_models())
+    run_folder.check_run(
+        Folder(out), settings, resume=requested.resume, overwrite=requested.overwrite, models=known_models()
+    )
 
 
 def train(
-    prepared: str,
-    out: str,
-    settings: TrainSettings,
-    asked: RunOptions,
-    notify: Notify,
-    bar: ProgressBar,
-    study: str | None = None,
+    prepared: str, out: str, settings: TrainSettings, requested: RunOptions, study: str | None = None
 ) -> Leaderboard:
     """Train on a preparation.
 
@@ -215,14 +201,14 @@ def train(
 
     found = open_prepared(prepared)
     if study is not None:
-        settings = replace(settings, params=_tuned_params(study, found, settings, notify))
+        settings = replace(settings, params=_tuned_params(study, found, settings))
     return trained(
-        found, Folder(out), settings, resume=asked.resume, overwrite=asked.overwrite,
-        allow_leaks=asked.allow_leaks, studies=asked.studies, notify=notify, bar=bar,
+        found, Folder(out), settings, resume=requested.resume, overwrite=requested.overwrite,
+        allow_leaks=requested.allow_leaks, studies=requested.studies, notify=notify, bar=progress_bar,
     )  # fmt: skip
 
 
-def _tuned_params(study: str, prepared: Prepared, settings: TrainSettings, notify: Notify) -> Params:
+def _tuned_params(study: str, prepared: Prepared, settings: TrainSettings) -> Params:
     from genrelab.models.registry import known_models
     from genrelab.records.task import make_task
     from genrelab.tune.best_params import params_of
@@ -232,9 +218,8 @@ def _tuned_params(study: str, prepared: Prepared, settings: TrainSettings, notif
 
 
 def tune(
-    prepared: str, out: str, model: str, training: TrainOptions, trials: int | None, minutes: float | None,
-    notify: Notify, bar: ProgressBar,
-) -> dict[str, Any]:  # fmt: skip
+    prepared: str, out: str, model: str, training: TrainOptions, trials: int | None, minutes: float | None
+) -> dict[str, Any]:
     """Search the hyper-parameters of one model."""
     from genrelab.tune.tune import tune as search
 
@@ -242,4 +227,4 @@ def tune(
         raise SettingsError(f"--minutes must be above 0. Received: {minutes:g}")
     settings, seconds = train_settings(training), None if minutes is None else 60 * minutes
     found = open_prepared(prepared)
-    return search(found, Folder(out), model, settings, trials=trials, seconds=seconds, notify=notify, bar=bar)
+    return search(found, Folder(out), model, settings, trials=trials, seconds=seconds, notify=notify, bar=progress_bar)

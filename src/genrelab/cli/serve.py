@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genrelab.cli.use import MinPrecision
+from genrelab.cli import options
 from genrelab.core.errors import printable
 from genrelab.core.processes import available_cores
 
@@ -17,47 +17,53 @@ if TYPE_CHECKING:
 def serve(
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            "--model",
-            metavar="[NAME=]BUNDLE",
-            help="Given several times, clients choose by NAME; the first is the default.  [default: as predict]",
+        options.value_option(
+            "[NAME=]BUNDLE",
+            "Repeatable: clients choose a model by NAME; the first is the default.  [default: the same as predict]",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Where to listen; any but this machine's own needs a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    host: Annotated[
+        str,
+        options.value_option(
+            "HOST", "Address to listen on; one that other machines can reach needs a --token (or --insecure)."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 uses a free port.")] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
+            metavar="TEXT",
             envvar="GENRELAB_TOKEN",
             show_envvar=False,
-            help="Clients must show it; others on this machine see options: better set GENRELAB_TOKEN.",
+            help="Token that clients must send. $GENRELAB_TOKEN is safer: other users of this machine can see options.",
         ),
     ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let others in without a token, by whatever name.")
-    ] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Load a bundle again when it changes (SIGHUP: once).")] = False,
+    insecure: Annotated[bool, options.flag("--insecure", "Accept clients without a token, and any host name.")] = False,
+    watch: Annotated[bool, options.flag("--watch", "Reload a bundle when it changes (SIGHUP: now).")] = False,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="Web site whose pages may use this service, or behind which it stands: https://example.org.",
+        options.value_option(
+            "URL", "Web site whose pages may use this service, such as https://example.org; repeatable."
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that hear files.  [default: one a core]")
+        int | None, typer.Option(min=1, metavar="N", help="Worker processes.  [default: one per core]")
     ] = None,
-    queue: Annotated[int, typer.Option(min=0, help="Files that may wait; one more is answered 429.")] = 16,
-    max_upload: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Size of a file.")] = 64.0,
-    max_seconds: Annotated[float, typer.Option(min=1, help="Seconds of music that a file may hold.")] = 1200.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that hearing a file may take.")] = 20.0,
-    streams: Annotated[int, typer.Option(min=0, help="Live streams at a time, each with a process of its own.")] = 4,
-    min_precision: MinPrecision = None,
-    access_log: Annotated[bool, typer.Option("--access-log", help="One line a request on standard error.")] = False,
+    queue: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Maximum number of files in the queue; further ones get status 429.")
+    ] = 16,
+    max_upload: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Maximum size of a file.")] = 64.0,
+    max_seconds: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Maximum duration of a file.")] = 1200.0,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Time limit for a file.")] = 20.0,
+    streams: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Maximum number of live streams at a time; each uses a process.")
+    ] = 4,
+    min_precision: options.MinPrecision = None,
+    access_log: Annotated[bool, options.flag("--access-log", "Log one line per request.")] = False,
 ) -> None:
-    """Serve a page to drop songs on, and the same over HTTP: POST /v1/predict; how is told at /docs.
+    """Serve a web page and an HTTP API that classify songs.
 
-    Ctrl-C or SIGTERM answers what was accepted and ends.
+    The API is described at /docs. After Ctrl-C or SIGTERM the service finishes the files in the queue, then stops.
 
     Example: genrelab serve --port 8000
     """
@@ -78,4 +84,4 @@ def serve(
 
 def _print_address(address: str, store: ModelStore) -> None:
     names = ", ".join(printable(model.name) for model in store.models())
-    typer.echo(f"{names}: listening at {address} (Ctrl-C ends)")
+    typer.echo(f"{names}: listening on {address} (Ctrl-C stops it)")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genrelab.cli import console, options
-from genrelab.cli.output import tables
 from genrelab.core.errors import printable
 from genrelab.core.processes import keep_freed_memory, use_one_thread
 from genrelab.core.text import pluralize
@@ -19,36 +18,6 @@ from genrelab.core.text import pluralize
 if TYPE_CHECKING:
     from genrelab.evaluation.calibration import Evidence
     from genrelab.predict.classifier import Classifier
-
-
-def parse_share(text: str) -> float:
-    try:
-        if 0 < (value := float(text)) < 1:
-            return value
-    except ValueError:
-        pass
-    raise typer.BadParameter(f"{text!r} is no number above 0 and below 1, such as 0.9")
-
-
-MinPrecision = Annotated[
-    float | None,
-    typer.Option(
-        "--min-precision",
-        parser=parse_share,
-        metavar="P",
-        help="Answer `unknown` unless calibration tracks support that this share of such answers is right.",
-    ),
-]
-
-GenreMapFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--genre-map",
-        parser=options.parse_path,
-        metavar="FILE",
-        help=f"{options.GENRE_MAP_HELP}  --json and --csv keep the model's name in `genre` and add yours as `genres`.",
-    ),
-]
 
 
 def load_audio_bundle(model: str | None) -> Classifier:
@@ -67,13 +36,15 @@ def with_min_precision(bundle: Classifier, precision: float | None) -> Classifie
     thresholds = limited.decision.thresholds
     if thresholds is not None and precision is not None and bundle.calibration is not None:
         supported = [printable(g) for g, threshold in thresholds.items() if threshold is not None]
-        support = f"--min-precision {precision:g}: {pluralize(bundle.calibration.n, 'calibration track')} support it"
+        support, n = f"--min-precision {precision:g} is supported", pluralize(bundle.calibration.n, "calibration track")
         if not supported:
             lower = "; ".join(_supported_below(bundle.calibration, precision))
-            instead = f"ask for less ({lower}), or" if lower else "ask for less, or"
-            console.notify(f"{support} for no genre, so every answer is unknown: {instead} train with more tracks")
+            instead = f"use a lower precision ({lower}), or" if lower else "use a lower precision, or"
+            console.notify(
+                f"{support} for no genre ({n}), so every answer is unknown: {instead} train with more tracks"
+            )
         elif len(supported) < len(thresholds):
-            console.notify(f"{support} for {', '.join(supported)} only; any other answer is unknown")
+            console.notify(f"{support} only for {', '.join(supported)} ({n}); any other answer is unknown")
     return limited
 
 
@@ -100,66 +71,67 @@ def _with_coverage(bundle: Classifier, coverage: float | None) -> Classifier:
     from genrelab.evaluation.calibration import MIN_TRACKS, min_tracks_for_coverage
 
     n, needed, warning = bundle.calibration.n, min_tracks_for_coverage(coverage), ""
+    all_genres = f"so every set contains all {len(bundle.genres)} genres"
     if n < needed:
-        warning = f"; {needed} or more are needed, so every set holds all {len(bundle.genres)} genres"
+        warning = f"; at least {needed} tracks are needed, {all_genres}"
     elif not limited.decision.least_likely:
-        warning = f"; this model cannot tell at this coverage, so every set holds all {len(bundle.genres)} genres"
+        warning = f"; this model is too often wrong for this coverage, {all_genres}"
     elif n < MIN_TRACKS:
-        warning = "; so few say roughly at best how often the true genre is in its set"
-    artists = f"{pluralize(bundle.calibration.n_artists, 'artist')} or single tracks"
-    console.notify(f"--coverage {coverage:g}: {pluralize(n, 'calibration track')} of {artists}{warning}")
+        warning = f"; fewer than {MIN_TRACKS} give only a rough estimate"
+    artists = f"{pluralize(bundle.calibration.n_artists, 'artist')} (a track by an unknown artist counts as one artist)"
+    console.notify(f"--coverage {coverage:g}: {pluralize(n, 'calibration track')} by {artists}{warning}")
     return limited
 
 
 def predict(
     names: Annotated[list[str], options.NAMES],
     model: options.Model = None,
-    top: Annotated[int | None, typer.Option(min=1, help="How many genres to print.  [default: 3; --json: all]")] = None,
-    timeline: Annotated[bool, typer.Option("--timeline", help="Print what is said of every window, too.")] = False,
+    top: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Number of genres to print.  [default: 3; --json: all]")
+    ] = None,
+    timeline: Annotated[bool, options.flag("--timeline", "Also print the genres of every window.")] = False,
     windows: options.Windows = None,
     tags: Annotated[
-        bool, typer.Option("--tags", help="Print descriptive tags, too: moods, instruments, decades, styles.")
+        bool, options.flag("--tags", "Also print descriptive tags: moods, instruments, decades, styles.")
     ] = False,
-    any_genre: Annotated[
-        bool, typer.Option("--any", help="Name a genre for every file, even if it does not sound like music.")
-    ] = False,
-    min_precision: MinPrecision = None,
+    any_genre: options.AnyGenre = False,
+    min_precision: options.MinPrecision = None,
     coverage: Annotated[
         float | None,
-        typer.Option(parser=parse_share, metavar="C", help="Print the genres among which the true one is, this often."),
+        typer.Option(
+            parser=options.parse_share,
+            metavar="SHARE",
+            help="Print a set of genres that contains the true one for this share of tracks.",
+        ),
     ] = None,
     jobs: options.Jobs = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Classify everything anew, and replace what is cached.")
-    ] = False,
+    fresh: Annotated[bool, options.flag("--fresh", "Ignore and replace cached results.")] = False,
     exclude: options.ExcludePatterns = None,
-    genre_map: GenreMapFile = None,
+    genre_map: options.GenreMapFile = None,
     as_json: options.AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV on standard output.")] = False,
+    as_csv: Annotated[bool, options.flag("--csv", "Print the result as CSV.")] = False,
 ) -> None:
-    """Classify files, whole folders, or a list on standard input; what did not change since is not processed again.
+    """Print the genre of files and folders.
 
-    What does not sound like music is `unknown`; anything else gets its likeliest genre and how sure that is. Exit 1
-    where a file could not be classified: its row says why, and the others go on.
+    Results of folders and lists are cached: files that did not change are not classified again. What does not sound
+    like music is `unknown`; anything else gets its most probable genre and the confidence. Exit 1 if a file failed; its
+    row gives the reason. If --genre-map is given, --json and --csv have the model's name in `genre`, yours in `genres`.
 
     Example: genrelab predict song.mp3
     """
     if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv are two forms of one result: give one of them")
+        raise typer.BadParameter("--json and --csv cannot be used together")
     if as_csv and top is not None:
-        raise typer.BadParameter("--top goes with the table and --json: --csv has a column for each genre")
+        raise typer.BadParameter("--top is for the table and --json: --csv has a column for each genre")
     if any_genre and min_precision is not None:
-        raise typer.BadParameter("--any names every genre, --min-precision few: give one of them")
-    if "" in names:
-        raise typer.BadParameter("an empty name: is a variable unset?")
+        raise typer.BadParameter("--any and --min-precision cannot be used together")
     use_one_thread()
     keep_freed_memory()
     from genrelab.cli.output.predict import print_predictions
     from genrelab.cli.output.writers import Shown
 
     bundle = load_audio_bundle(model)
-    if timeline and windows is None and bundle.stops_early:
-        windows = "all"
+    bundle = bundle.with_full_timeline() if timeline else bundle
     bundle = _with_coverage(with_min_precision(bundle.with_windows(windows), min_precision), coverage)
     form = "json" if as_json else "csv" if as_csv else "table"
     shown = Shown(form, top, timeline, tags, options.read_genre_map(genre_map, bundle))
@@ -170,50 +142,32 @@ def predict(
 
 
 def doctor(
-    root: Annotated[
-        Path | None,
-        typer.Argument(
-            parser=options.parse_path, metavar="ROOT", help="Data to check, too: a folder, FMA, GTZAN, a table."
-        ),
-    ] = None,
-    dataset: options.DatasetName = "auto",
-    artists: options.Artists = None,
-    split_files: options.SplitFiles = None,
-    label: options.Label = None,
-    split_column: options.SplitColumn = None,
-    artist_column: options.ArtistColumn = None,
-    id_column: options.IdColumn = None,
+    reading: options.ReadOptions,
+    root: Annotated[Path | None, options.path_argument("ROOT", "Data to check: a folder, FMA, GTZAN, a table.")] = None,
     jobs: options.Jobs = None,
     manifest: Annotated[
-        Path | None,
-        typer.Option(
-            parser=options.parse_path,
-            metavar="FILE",
-            help="CSV for tracks that must be left out.  [default: genrelab-exclude.csv]",
-        ),
+        Path | None, options.path_option("FILE", "Write the tracks that should be excluded to FILE (CSV).")
     ] = None,
     model: options.Model = None,
+    accelerator: Annotated[
+        bool, options.flag("--accelerator", "Also start TensorFlow and train a small model on each device.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check this machine (packages, decoders, model, cache, room), and with ROOT every file of a dataset.
+    """Check this machine and, with ROOT, every file of a dataset.
 
-    Tracks that would do harm go into a manifest for `prepare --exclude`. Exit 1 where something must be repaired.
+    `prepare --exclude` leaves out the tracks in the CSV file of --manifest. Exit 1 if something must be repaired.
 
-    Example: genrelab doctor data/fma
+    Example: genrelab doctor data/fma --manifest exclude.csv
     """
-    dataset_options = {
-        "artists": artists, "split_files": split_files, "label": label, "split_column": split_column,
-        "artist_column": artist_column, "id_column": id_column,
-    }  # fmt: skip
+    from genrelab.cli.output.doctor import check_without_data, run_doctor
+
     if root is None:
-        if any(v is not None for v in (*dataset_options.values(), jobs, manifest)) or dataset != "auto":
-            raise typer.BadParameter("only --model and --json go without a ROOT: which data are to be checked?")
-        from genrelab.doctor.machine import check_machine
-
-        tables.findings(check_machine(model), as_json)
-        return
-    from genrelab.cli.output.doctor import DoctorRequest, run_doctor
-
-    given = {name: value for name, value in dataset_options.items() if value is not None}
-    if not run_doctor(DoctorRequest(root, dataset, given, jobs, manifest, model), as_json):
+        if reading != options.ReadOptions() or jobs or manifest:
+            raise typer.BadParameter("without ROOT only --model, --accelerator and --json are allowed: give ROOT")
+        ok = check_without_data(model, accelerator=accelerator, as_json=as_json)
+    else:
+        source = options.SourceOptions(root=root, **vars(reading))
+        ok = run_doctor(source, jobs=jobs, manifest=manifest, model=model, accelerator=accelerator, as_json=as_json)
+    if not ok:
         raise typer.Exit(1)

@@ -1,11 +1,12 @@
-"""Artists in the tags of files, and in a CSV that may name tracks by path, file name or stem."""
+"""Artists in the tags of files, and in a CSV that names tracks by path or file name, with or without suffix."""
 
 from __future__ import annotations
 
 import csv
+import io
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from genrelab.audio.file_tags import FileTags, read_file_tags
@@ -14,12 +15,12 @@ from genrelab.core.text import join_first, pluralize
 from genrelab.identity.artist_names import is_no_artist, name_key
 from genrelab.identity.artists import Credit
 
-UNKNOWN_ARTISTS = "artists are unknown: name them with --artists FILE (columns id, artist)"
+UNKNOWN_ARTISTS = "artists are unknown: give them with --artists FILE (a CSV with the columns id and artist)"
 """Note on a dataset in which no artist is known."""
 
 
 def tags_of(file: Path) -> FileTags:
-    """What the tags of a file say; nothing where it cannot be read."""
+    """The tags of a file; no tags if it cannot be read."""
     try:
         return read_file_tags(file)
     except (OSError, ValueError):  # ValueError: NUL in a name
@@ -27,12 +28,21 @@ def tags_of(file: Path) -> FileTags:
 
 
 def first_artist(credit: Credit) -> str | None:
-    """The first name in a credit that is no `Various Artists`, the track's own before the album's."""
+    """The first name in a credit that is not `Various Artists` or the like, the track's own before the album's."""
     return next((name for name in (*credit.names, *credit.album_names) if not is_no_artist(name)), None)
 
 
-def read_artist_table(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+ID_COLUMNS = ("id", "track_id", "file", "filename", "path")
+"""Accepted names of the id column in a table of artists; the first one present is used."""
+
+
+def read_artist_table(
+    table: Path, track_ids: Sequence[str], id_of: Callable[[str], str | None] = str
+) -> tuple[dict[str, str], list[str]]:
     """Artists from a CSV with the columns id and artist, and notes on rows that could not be used.
+
+    Args:
+        id_of: the track id that a cell means; None for none.
 
     Raises:
         DatasetError: the CSV cannot be read, lacks a column, or gives one file two artists.
@@ -42,7 +52,8 @@ def read_artist_table(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, 
     unknown: list[str] = []
     ambiguous: list[str] = []
     for name, artist in _read_artists(table):
-        hits: list[str] = next((form[_nfc(name)] for form in forms if _nfc(name) in form), [])
+        key = _nfc(id_of(name) or "")
+        hits: list[str] = next((form[key] for form in forms if key in form), [])
         if len(hits) != 1:
             (ambiguous if hits else unknown).append(name)
             continue
@@ -50,14 +61,14 @@ def read_artist_table(table: Path, track_ids: Sequence[str]) -> tuple[dict[str, 
             continue
         if name_key(stated.setdefault(hits[0], artist)) != name_key(artist):
             raise DatasetError(
-                f"{table}: two artists for {printable(hits[0])}: {printable(stated[hits[0]])}, {printable(artist)}"
+                f"{table}: two artists for {printable(hits[0])}: {printable(stated[hits[0]])} and {printable(artist)}"
             )
-    rows = ((unknown, "naming no file here"), (ambiguous, "fitting two files or more"))
+    rows = ((unknown, "without a matching file"), (ambiguous, "with several matching files"))
     return stated, [f"{pluralize(r, 'row')} of {table.name} {what}: {join_first(r)}" for r, what in rows if r]
 
 
 def _id_forms(track_ids: Sequence[str]) -> list[dict[str, list[str]]]:
-    """How a table may name files, the strictest first: path, path without suffix, file name, stem."""
+    """The ways in which a table may name files, the strictest first: path, path without suffix, file name, stem."""
     forms: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
     for track_id in track_ids:
         path = PurePosixPath(_nfc(track_id))
@@ -72,14 +83,31 @@ def _nfc(name: str) -> str:
 
 def _read_artists(table: Path) -> list[tuple[str, str]]:
     """(id, artist) of each row."""
+    header, rows = read_rows(table)
+    id_column = next((name for name in ID_COLUMNS if name in header), None)
+    if id_column is None or "artist" not in header:
+        raise DatasetError(
+            f"{table}: the columns id and artist are needed. Found: {', '.join(map(printable, header)) or 'none'}"
+        )
+    return [(row.get(id_column, ""), row.get("artist", "")) for row in rows if row]
+
+
+def read_rows(file: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The names of a CSV's columns in lower case, and its rows; `;` or tab may separate, as spreadsheets write.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
     try:
-        with table.open(encoding="utf-8-sig", newline="") as f:
-            rows = csv.DictReader(f)
-            if missing := {"id", "artist"} - set(rows.fieldnames or ()):
-                raise DatasetError(
-                    f"{table}: no column {' and '.join(sorted(missing, reverse=True))}; "
-                    f"there are: {', '.join(map(printable, rows.fieldnames or ())) or 'none'}"
-                )
-            return [((row["id"] or "").strip(), (row["artist"] or "").strip()) for row in rows]
-    except (OSError, csv.Error, UnicodeDecodeError) as e:
-        raise DatasetError(f"{table}: no artists can be read from it: {e}") from e
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise DatasetError(f"{file} cannot be read: {getattr(e, 'strerror', None) or 'it is not UTF-8'}") from e
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header, *rows = [[cell.strip() for cell in line] for line in lines] or [[]]
+    except csv.Error as e:
+        quotes = 'a quotation mark is not closed, or not doubled within a cell ("""Weird"" Al")'
+        raise DatasetError(f"{file}, line {lines.line_num}: {quotes}") from e
+    names = [name.casefold() for name in header]
+    return names, [dict(zip(names, row, strict=False)) for row in rows]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import pluralize
-from genrelab.datasets.artists import read_artist_table
 from genrelab.identity.artists import Credit
 
 PART_WORDS = {
@@ -40,16 +39,14 @@ class Track:
     official_split: str | None = None  # one of config.PARTS
     licence: str | None = None
     problem: str | None = None  # why it cannot be used although its file may be there
-    credit: Credit = field(
-        default_factory=Credit
-    )  # who it is credited to, as written; `artist` is made of it when the dataset is loaded
+    credit: Credit = field(default_factory=Credit)  # as written; `artist` is made of it when the dataset is loaded
     artist_credit: str | None = None  # the artist as written, where `artist` is a person or group
     recording: str | None = None  # equal for tracks that are pieces of one recording
 
 
 @dataclass(frozen=True)
 class UnusedFile:
-    """A file or folder that was met below ROOT and is no track."""
+    """A file or folder below ROOT that is not a track."""
 
     path: str  # relative to ROOT, with forward slashes
     reason: str
@@ -66,7 +63,7 @@ class FeatureTable:
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """Options for reading a ROOT; each dataset uses those that concern it."""
+    """Options for reading a ROOT; each kind of dataset uses some of them."""
 
     subset: str | None = None  # fma: small, medium, large, full
     artists: Path | None = None  # gtzan, folder: CSV with the columns id and artist
@@ -89,9 +86,9 @@ class Dataset:
         name: such as `fma-small` or `gtzan`.
         root: local folder or file that it was read from.
         tracks: sorted by `track_id` (numbers by value), each id once.
-        notes: findings and counts of the reading, one sentence each, for the user.
+        notes: remarks and counts from reading it, for the user.
         features: precomputed features instead of audio, or None.
-        unused: what else was met below ROOT, and why it is no track.
+        unused: everything else below ROOT, with the reason.
     """
 
     name: str
@@ -103,12 +100,12 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if not self.tracks:
-            raise DatasetError(f"{self.root}: no track found (dataset {self.name})")
+            raise DatasetError(f"{printable(str(self.root))}: no tracks found (read as {self.name})")
         duplicates = [i for i, n in Counter(t.track_id for t in self.tracks).items() if n > 1]
         if duplicates:
             raise DatasetError(
-                f"{self.root}: {len(duplicates)} track ids stand for two tracks or more, "
-                f"such as {printable(duplicates[0])!r}; ids must be unique"
+                f"{printable(str(self.root))}: {pluralize(duplicates, 'track id')} given to several tracks, such "
+                f"as {printable(duplicates[0])!r}: ids must be unique"
             )
 
     @property
@@ -120,6 +117,14 @@ class Dataset:
     def artists(self) -> tuple[str, ...]:
         """Names of the known artists, sorted."""
         return tuple(sorted({t.artist for t in self.tracks if t.artist is not None}))
+
+    @property
+    def summary(self) -> str:
+        """Counts for a message: `folder, 31 tracks, 4 genres, 25 artists (unknown for 3 tracks)`."""
+        unknown = sum(t.artist is None for t in self.tracks)
+        more = f" (unknown for {pluralize(unknown, 'track')})" if self.artists and unknown else ""
+        artists = f"{pluralize(self.artists, 'artist')}{more}" if self.artists else "artists unknown"
+        return f"{self.name}, {pluralize(self.tracks, 'track')}, {pluralize(self.genres, 'genre')}, {artists}"
 
 
 def sort_tracks(tracks: Iterable[Track]) -> tuple[Track, ...]:
@@ -140,18 +145,5 @@ def parse_part(word: str, *, where: str) -> str:
     part = PART_WORDS.get(word.strip().lower())
     if part is None:
         known = ", ".join(w for w in PART_WORDS if w)
-        raise DatasetError(f"{where}: unknown split {word!r}: known are {known}")
+        raise DatasetError(f"{where}: unknown split {word!r}: use one of {known}")
     return part
-
-
-def with_artists(tracks: tuple[Track, ...], table: Path | None) -> tuple[tuple[Track, ...], list[str]]:
-    """The tracks with the artists that a CSV gives them, and notes."""
-    if table is None:
-        return tracks, []
-    stated, notes = read_artist_table(table, [t.track_id for t in tracks])
-    note = f"artists of {len(stated):,} of {pluralize(tracks, 'track')} from {table.name}"
-    credited = {i: Credit(names=(artist,)) for i, artist in stated.items()}
-    return tuple(
-        replace(t, artist=stated[t.track_id], credit=credited[t.track_id]) if t.track_id in stated else t
-        for t in tracks
-    ), [note, *notes]

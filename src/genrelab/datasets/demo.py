@@ -1,7 +1,7 @@
-"""demo: a corpus that genrelab synthesises itself, in FMA's layout, so that it is read as FMA is.
+"""demo: a corpus that genrelab synthesises itself, in FMA's layout.
 
-What: tracks of 8 genres that differ in rhythm, harmony and instruments, by artists that each have a sound of
-their own, with broken, short, silent, missing and unlabelled ones among them, as real collections have.
+What: tracks of 8 genres that differ in rhythm, harmony and instruments, by artists with individual sounds; some are
+broken, short, silent, missing or unlabelled, as in real collections.
 How much: 160 tracks of 10 s, two of each artist, and 6 faulty ones, by default.
 Who: genrelab (`genrelab/datasets/synth.py`). Licence: CC0 1.0; there are no performers.
 """
@@ -9,7 +9,8 @@ Who: genrelab (`genrelab/datasets/synth.py`). Licence: CC0 1.0; there are no per
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +21,10 @@ from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.datasets.synth import STYLES, Colour, Style, artist_style, render
 from genrelab.datasets.synth_voices import SR, Samples
 
-NAME = "demo"
-EXPECTED_LAYOUT = "nothing: `genrelab demo` makes it, and it is read as FMA"
-
 LICENCE = "CC0 1.0 Universal"
 
 MARKER_FILE = "SYNTHESISED.txt"
-"""Written first, beside the corpus: where it exists, everything may be overwritten."""
+"""Written first into the corpus: if it exists, everything may be overwritten."""
 
 GENRE_IDS = {
     "Electronic": 15, "Experimental": 38, "Folk": 17, "Hip-Hop": 21,
@@ -59,7 +57,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Artist:
-    """One artist: what they play and how it sounds."""
+    """One artist: genre, part and sound."""
 
     number: int
     name: str
@@ -79,7 +77,7 @@ class Song:
 
     @property
     def path(self) -> str:
-        """Where its file lies below the corpus."""
+        """Path of its file below the corpus."""
         return f"fma_small/{self.track_id // 1000:03d}/{self.track_id:06d}.mp3"
 
 
@@ -87,19 +85,19 @@ def synthesise(root: Path, *, seed: int = 7, tracks_per_genre: int = 20, seconds
     """Write the corpus into the folder `root`; the same arguments give the same bytes on one machine.
 
     Args:
-        root: folder that gets `fma_metadata/` and `fma_small/`.
+        root: folder for `fma_metadata/` and `fma_small/`.
         seed: of everything random.
         tracks_per_genre: at least 3, so that each part of the split has an artist of each genre.
         seconds: length of a track, at least 1.
 
     Raises:
         SettingsError: too few tracks, or tracks too short to be music.
-        DatasetError: `root` holds something else.
+        DatasetError: `root` contains other files.
     """
     if tracks_per_genre < 3 or seconds < 1:
-        raise SettingsError(f"a demo needs 3 tracks a genre of 1 s or more. Received: {tracks_per_genre}, {seconds}")
+        raise SettingsError(f"a demo needs 3 tracks per genre of 1 s or more. Received: {tracks_per_genre}, {seconds}")
     if not (root / MARKER_FILE).is_file() and root.exists() and any(root.iterdir()):
-        raise DatasetError(f"{root} holds files, and no corpus of genrelab's demo: choose another folder")
+        raise DatasetError(f"{root} contains other files: choose another folder")
     root.mkdir(parents=True, exist_ok=True)
     (root / MARKER_FILE).write_text(f"Synthesised by `genrelab demo`. Licence: {LICENCE}.\n")
     rng = np.random.default_rng(seed)
@@ -166,20 +164,20 @@ def _write_song(path: Path, song: Song, rng: np.random.Generator, seconds: float
 def _write_tables(folder: Path, songs: Sequence[Song], seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     header = [(group, column) for group, columns in COLUMNS.items() for column in columns.split()]
-    with (folder / "tracks.csv").open("w", encoding="utf-8", newline="") as f:
-        rows = csv.writer(f, lineterminator="\n")
-        rows.writerow(["", *(group for group, _ in header)])
-        rows.writerow(["", *(column for _, column in header)])
-        rows.writerow(["track_id", *("" for _ in header)])
-        for song in songs:
-            cells = _cells(song, seconds)
-            rows.writerow([song.track_id, *(cells.get(f"{group}.{column}", "") for group, column in header)])
-    with (folder / "genres.csv").open("w", encoding="utf-8", newline="") as f:
-        rows = csv.writer(f, lineterminator="\n")
-        rows.writerow(["genre_id", "#tracks", "parent", "title", "top_level"])
-        for title, number in sorted(GENRE_IDS.items(), key=lambda item: item[1]):
-            n = sum(s.artist.genre == title and s.problem != "unlabelled" for s in songs)
-            rows.writerow([number, n, 0, title, number])
+    cells = {song.track_id: _cells(song, seconds) for song in songs}
+    _write_csv(
+        folder / "tracks.csv", ["", *(group for group, _ in header)], ["", *(column for _, column in header)],
+        ["track_id", *("" for _ in header)],
+        *([i, *(own.get(f"{group}.{column}", "") for group, column in header)] for i, own in cells.items()),
+    )  # fmt: skip
+    labelled = Counter(s.artist.genre for s in songs if s.problem != "unlabelled")
+    genres = sorted((number, labelled[title], 0, title, number) for title, number in GENRE_IDS.items())
+    _write_csv(folder / "genres.csv", ["genre_id", "#tracks", "parent", "title", "top_level"], *genres)
+
+
+def _write_csv(file: Path, *rows: Iterable[object]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as f:
+        csv.writer(f, lineterminator="\n").writerows(rows)
 
 
 def _cells(song: Song, seconds: float) -> dict[str, object]:

@@ -1,6 +1,6 @@
-"""Download FMA's archives, resume interrupted transfers, check the SHA-1, unpack in Python.
+"""Downloads FMA's archives, resumes interrupted transfers and checks the SHA-1; `unpack.py` unpacks them.
 
-Running the same command again continues where it stopped, for whatever reason; `unpack.py` does the second half.
+The same command continues after any interruption.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from genrelab.datasets.unpack import GIB, READ_BYTES, Archive, DownloadProgress,
 
 FMA_URL = "https://os.unil.cloud.switch.ch/fma"
 MIRROR_VARIABLE = "GENRELAB_MIRROR"
-MAX_TRIES = 5  # in a row without one new byte
-TIMEOUT_S = (10, 60)  # to connect, and between two pieces
-PACKET = 1 << 16  # bytes received at once; the most that a broken connection loses
+MAX_TRIES = 5  # in a row without a new byte
+TIMEOUT_S = (10, 60)  # to connect, and between two packets
+PACKET = 1 << 16  # bytes received at once
 
 CATALOGUE: Mapping[str, Archive] = {
     "fma-metadata": Archive(
@@ -50,30 +50,29 @@ def download(
     keep_archive: bool = False,
     backoff_s: float = 1.0,
 ) -> Path:
-    """Download one archive and unpack it below `out`; does nothing where that was done before.
+    """Download one archive and unpack it below `out`, unless that was done before.
 
     Args:
         name: one of the catalogue's, such as `fma-small`.
-        out: folder that gets `fma_small/` (made if it is not there). A `<folder>.zip` that lies in it is used if it is
-            the published one, else set aside.
-        mirror: where `<folder>.zip` lies; see `mirror_url`.
-        archive_file: the archive on this disk; nothing is fetched, and it stays as it is.
+        out: folder for `fma_small/`. A `<folder>.zip` in it is used if it is the published one, else renamed.
+        mirror: address of the folder of `<folder>.zip`; see `mirror_url`.
+        archive_file: the archive on this disk, if it was downloaded before; it is not changed.
         catalogue: archives by name.
         progress: see `DownloadProgress`.
-        notify: gets sentences for the user.
-        keep_archive: keep the zip file after it was unpacked.
+        notify: receives messages for the user.
+        keep_archive: keep the zip file after unpacking.
         backoff_s: wait before the first retry, in seconds; it doubles with each further one.
 
     Returns:
-        The folder that was unpacked, such as `out/fma_small`.
+        The unpacked folder, such as `out/fma_small`.
 
     Raises:
-        SettingsError: an unknown name, or a mirror that is no address.
-        DownloadError: no space, no connection, a wrong checksum, an archive that cannot be unpacked.
+        SettingsError: an unknown name, or a mirror that is not an address.
+        DownloadError: no space, no connection, a wrong checksum, or a damaged archive.
     """
     archive = catalogue.get(name)
     if archive is None:
-        raise SettingsError(f"unknown download {printable(name)!r}: known are {', '.join(catalogue)}")
+        raise SettingsError(f"unknown download {printable(name)!r}: use one of {', '.join(catalogue)}")
     folder, url = out / archive.folder, f"{mirror_url(FMA_URL, mirror)}/{archive.folder}.zip"
     try:
         if is_complete(folder, archive):
@@ -81,39 +80,37 @@ def download(
         out.mkdir(parents=True, exist_ok=True)
         if archive_file is not None:
             if wrong := _why_wrong(archive_file, archive, progress):
-                raise DownloadError(f"{wrong}: copy it again, or leave out --archive to fetch it")
+                raise DownloadError(f"{wrong}; copy it again, or leave out --archive to download it")
             unpack(archive_file, archive, out, progress)
             return folder
         zip_path = out / f"{archive.folder}.zip"
         if zip_path.exists() and (wrong := _why_wrong(zip_path, archive, progress)):
-            notify(f"{wrong}: it was set aside as {_set_aside(zip_path)}, and is fetched anew")
+            notify(f"{wrong}; renamed to {_set_aside(zip_path)}; downloading it again")
         if not zip_path.exists():
             _fetch_archive(name, archive, zip_path, url, progress, backoff_s)
             if wrong := _why_wrong(zip_path, archive, progress):
                 aside = _set_aside(zip_path)
-                raise DownloadError(
-                    f"{wrong}: it was set aside as {aside}; run the same command again to fetch it anew"
-                )
+                raise DownloadError(f"{wrong}; renamed to {aside}; run the same command to download it again")
         unpack(zip_path, archive, out, progress)
         if not keep_archive:
             zip_path.unlink()
     except OSError as e:
         which = printable(str(e.filename or out))
-        raise DownloadError(f"{which}: {e.strerror or e}; run the same command again to go on") from e
+        raise DownloadError(f"{which}: {e.strerror or 'cannot be written'}; run the same command to continue") from e
     return folder
 
 
 def mirror_url(published: str, mirror: str | None = None) -> str:
-    """The address below which files are fetched: `mirror`, else $GENRELAB_MIRROR, else where they were published.
+    """The address below which files are downloaded: `mirror`, else $GENRELAB_MIRROR, else the published one.
 
     Raises:
-        SettingsError: it is no http address.
+        SettingsError: it is not an http address.
     """
     url = (mirror or os.environ.get(MIRROR_VARIABLE) or published).strip().rstrip("/")
     if not url.lower().startswith(("http://", "https://")):
         raise SettingsError(
-            f"a mirror is an http or https address, such as {published}. Received: {printable(url)}; an archive that "
-            "lies on this disk is named with --archive"
+            f"the mirror must be an http or https address, such as {published}. Received: {printable(url)}. Use "
+            "--archive for an archive on this disk"
         )
     return url
 
@@ -124,7 +121,7 @@ def mirror_url(published: str, mirror: str | None = None) -> str:
 def _fetch_archive(
     name: str, archive: Archive, zip_path: Path, url: str, progress: DownloadProgress, backoff_s: float
 ) -> None:
-    """Download the archive. Until it is complete it is called `.part`, from which a later run resumes."""
+    """Download the archive. Until it is complete it is named `.part`; a later call resumes it."""
     part = zip_path.with_name(f"{zip_path.name}.part")
     check_space(name, max(0, archive.size - _size(part)) + archive.unpacked, zip_path.parent)
     most_bytes, failures = _size(part), 0
@@ -137,8 +134,8 @@ def _fetch_archive(
             most_bytes = max(most_bytes, _size(part))
             if failures >= MAX_TRIES:
                 raise DownloadError(
-                    f"{url}: {e}; {MAX_TRIES} tries brought no further byte. {_size(part):,} bytes are kept: run the "
-                    "same command again to go on"
+                    f"{url}: {e}, {MAX_TRIES} times in a row. {_size(part):,} bytes are kept: run the same command to "
+                    "continue"
                 ) from e
             progress("retry", failures, MAX_TRIES)
             time.sleep(min(60.0, backoff_s * 2.0 ** max(0, failures - 1)))
@@ -146,19 +143,19 @@ def _fetch_archive(
 
 
 def _fetch_rest(url: str, part: Path, progress: DownloadProgress) -> None:
-    """Append the missing bytes to `part`; from the beginning where the server supports no ranges.
+    """Append the missing bytes to `part`, or all bytes if the server does not support ranges.
 
     Raises:
         _TransientDownloadError: another try may succeed.
         DownloadError: another try would not.
     """
     have = _size(part)
-    # Compressed in transit, byte counts would mean something else.
+    # With compression in transit byte counts would be wrong.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
             if have and response.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # no bytes after these: complete or wrong, which the checksum shows
+                return  # no further bytes: it is complete or wrong, which the checksum shows
             _check_status(url, response)
             start = _start_offset(response, have, part)
             length = response.headers.get("Content-Length", "")
@@ -168,9 +165,9 @@ def _fetch_rest(url: str, part: Path, progress: DownloadProgress) -> None:
                     file.write(packet)
                     progress("download", file.tell(), total)
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as e:
-        raise _TransientDownloadError(printable(str(e))) from e
+        raise _TransientDownloadError("the server cannot be reached, or the connection was lost") from e
     except requests.RequestException as e:
-        raise DownloadError(f"{url} cannot be fetched: {printable(str(e))}") from e
+        raise DownloadError(f"{url} cannot be downloaded: is the address right?") from e
 
 
 def _check_status(url: str, response: requests.Response) -> None:
@@ -182,13 +179,13 @@ def _check_status(url: str, response: requests.Response) -> None:
 
 
 def _start_offset(response: requests.Response, have: int, part: Path) -> int:
-    """Byte at which the response starts: where `part` ends, or 0 from a server that supports no ranges."""
+    """Byte at which the response starts: where `part` ends, or 0 if the server does not support ranges."""
     if response.status_code == requests.codes.ok:
         return 0
     if response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
         return have
     part.unlink(missing_ok=True)
-    raise _TransientDownloadError("the server sent another range than it was asked for")
+    raise _TransientDownloadError("the server sent a different range from the one requested")
 
 
 def _size(path: Path) -> int:
@@ -196,7 +193,7 @@ def _size(path: Path) -> int:
 
 
 def _why_wrong(zip_path: Path, archive: Archive, progress: DownloadProgress) -> str | None:
-    """How an archive differs from the published one, by its checksum; None if it does not."""
+    """Why an archive is not the published one, by its checksum; None if it is."""
     digest, done, total = hashlib.sha1(usedforsecurity=False), 0, _size(zip_path)
     with zip_path.open("rb") as file:
         while piece := file.read(READ_BYTES):
@@ -205,10 +202,10 @@ def _why_wrong(zip_path: Path, archive: Archive, progress: DownloadProgress) -> 
             progress("check", done, total)
     if digest.hexdigest() == archive.sha1:
         return None
-    found = f"{printable(str(zip_path))} ({total:,} bytes) has the SHA-1 {digest.hexdigest()}"
-    return f"{found}, published is {archive.sha1}"
+    found = f"its SHA-1 is {digest.hexdigest()}, not {archive.sha1}"
+    return f"{printable(str(zip_path))} ({total:,} bytes) is not the published archive: {found}"
 
 
 def _set_aside(zip_path: Path) -> str:
-    """Rename a wrong archive, so that it is not used again; its new name."""
+    """Rename a wrong archive, so that it is not used again; returns its new name."""
     return zip_path.replace(zip_path.with_name(f"{zip_path.name}.bad")).name

@@ -1,6 +1,6 @@
-"""Tracks that are left out with a reason: a small CSV, written by `doctor ROOT`, edited by hand, kept by `prepare`.
+"""Tracks to leave out, each with a reason: a CSV that `doctor ROOT --manifest` writes and a person may edit.
 
-An excluded track stays in the dataset with its reason as its `problem`: it is counted and named in failures.csv.
+An excluded track stays in the dataset with the reason as its `problem`: it is counted, and listed in failures.csv.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path, PurePath
 from genrelab.core.errors import DatasetError
 from genrelab.core.storage import Folder
 from genrelab.core.text import join_first, pluralize
+from genrelab.datasets.artists import read_rows
 from genrelab.datasets.base import Dataset
 
 DEFAULT_FILE_NAME = "genrelab-exclude.csv"
-"""Name of the file that `doctor ROOT` writes to the current folder."""
+"""Name of the file that messages suggest."""
 
 EXCLUDED_PREFIX = "excluded: "
 """Start of an excluded track's `problem`."""
@@ -28,7 +29,7 @@ COLUMNS = ("track_id", "path", "reason")
 
 @dataclass(frozen=True)
 class Exclusion:
-    """One row: a track by its id, else by its path, and why it is left out."""
+    """One row: a track by its id, else by its path, and the reason."""
 
     track_id: str
     path: str
@@ -44,11 +45,11 @@ def check_replaceable(file: Path) -> None:
     if not file.exists():
         return
     try:
-        is_manifest = not file.is_dir() and _read_rows(file)[0][: len(COLUMNS)] == list(COLUMNS)
-    except (DatasetError, IndexError):
+        is_manifest = not file.is_dir() and read_rows(file)[0][: len(COLUMNS)] == list(COLUMNS)
+    except DatasetError:
         is_manifest = False
     if not is_manifest:
-        raise DatasetError(f"{file} is there and no manifest of exclusions: name another file with --manifest")
+        raise DatasetError(f"{file} exists and is not a list of exclusions: choose another file")
 
 
 def write(file: Path, rows: Iterable[Exclusion]) -> None:
@@ -68,7 +69,7 @@ def write(file: Path, rows: Iterable[Exclusion]) -> None:
 
 
 def read_manual_rows(file: Path, kinds: Collection[str]) -> tuple[Exclusion, ...]:
-    """Rows that a person added to a manifest: whose reason starts with none of `kinds`; none where there is no file.
+    """Rows that a person added to a manifest: their reason starts with none of `kinds`. None if there is no file.
 
     Raises:
         DatasetError: as `read`.
@@ -81,48 +82,37 @@ def read(file: Path) -> tuple[Exclusion, ...]:
     """The rows of a manifest; columns in any order, `;` or tab between them as spreadsheets write.
 
     Raises:
-        DatasetError: it cannot be read, is a list of doubts, has neither column `track_id` nor `path`, or a row that
-            names no track.
+        DatasetError: it cannot be read, is a list of doubts, has neither column `track_id` nor `path`, or has a row
+            without a track.
     """
-    header, *rows = _read_rows(file) or [[]]
-    names = [cell.strip().casefold() for cell in header]
+    names, rows = read_rows(file)
     if "decision" in names and "reason" not in names:  # its rows are tracks to check: all would be excluded
         raise DatasetError(
-            f"{file}: this is a list of doubts, not of exclusions: fill in its column decision, then "
-            "`genrelab relabel PREPARED RUN --out FOLDER` makes a table with the labels that you accepted"
+            f"{file} is a list of doubts, not of exclusions: fill in its column decision, then "
+            "`genrelab relabel PREPARED RUN --out FOLDER` writes a table with the accepted labels"
         )
     if not {"track_id", "path"} & set(names):
         raise DatasetError(
-            f"{file}: no manifest of exclusions: it needs a column track_id or path, and may have reason. "
-            f"Found: {join_first(header) or 'nothing'}"
+            f"{file} is not a list of exclusions: it needs a column track_id or path, and may have a column reason. "
+            f"Found: {join_first(names) or 'nothing'}"
         )
     found = []
-    for number, row in enumerate(rows, start=2):
-        if not any(cell.strip() for cell in row):
+    for number, cells in enumerate(rows, start=2):
+        if not any(cells.values()):
             continue
-        cells = dict(zip(names, (cell.strip() for cell in row), strict=False))
         reason = cells.get("reason") or "no reason given"
         exclusion = Exclusion(cells.get("track_id", ""), cells.get("path", ""), reason)
         if not (exclusion.track_id or exclusion.path):
-            raise DatasetError(f"{file}, row {number}: names no track: fill in track_id or path, or delete the row")
+            raise DatasetError(f"{file}, row {number}: no track: fill in track_id or path, or delete the row")
         found.append(exclusion)
     return tuple(found)
-
-
-def _read_rows(file: Path) -> list[list[str]]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise DatasetError(f"{file} cannot be read as a manifest: {getattr(e, 'strerror', None) or e}") from e
 
 
 def exclude(dataset: Dataset, rows: Sequence[Exclusion]) -> Dataset:
     """The dataset with the named tracks as problems: by their id, else by their path below ROOT.
 
     Returns:
-        the same tracks in the same order; notes give the number of excluded tracks, and the rows that match none.
+        The same tracks in the same order, with notes on excluded tracks and on rows without a matching track.
 
     Raises:
         DatasetError: every track would be excluded.
@@ -140,7 +130,7 @@ def exclude(dataset: Dataset, rows: Sequence[Exclusion]) -> Dataset:
         elif row.reason not in reasons.setdefault(i, []):
             reasons[i].append(row.reason)
     if len(reasons) == len(dataset.tracks):
-        raise DatasetError(f"{dataset.root}: every one of {pluralize(reasons, 'track')} is excluded: nothing is left")
+        raise DatasetError(f"{dataset.root}: no track is left: every track is excluded")
     tracks = tuple(
         replace(t, problem=f"{EXCLUDED_PREFIX}{'; '.join(reasons[i])}") if i in reasons else t
         for i, t in enumerate(dataset.tracks)
@@ -153,10 +143,10 @@ def _exclusion_notes(dataset: Dataset, excluded: list[int], unmatched: list[str]
     if excluded:
         named = [dataset.tracks[i].path or dataset.tracks[i].track_id for i in sorted(excluded)]
         notes.append(
-            f"excluded by the manifest: {len(named):,} of {pluralize(dataset.tracks, 'track')}: {join_first(named)}"
+            f"excluded by the list: {len(named):,} of {pluralize(dataset.tracks, 'track')}: {join_first(named)}"
         )
     if unmatched:
-        notes.append(f"{pluralize(unmatched, 'row')} of the manifest naming no track here: {join_first(unmatched)}")
+        notes.append(f"{pluralize(unmatched, 'row')} of the list without a matching track: {join_first(unmatched)}")
     return notes
 
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, UnusedFile, parse_part, sort_tracks
 from genrelab.datasets.fma_tables import EXPECTED_LAYOUT as METADATA
-from genrelab.datasets.fma_tables import Cell, find_metadata, has_clips, kind_of_table, open_table, read_tracks
+from genrelab.datasets.fma_tables import find_metadata, has_clips, kind_of_table, open_table, read_tracks
 from genrelab.datasets.scan import scan, unused_notes
 from genrelab.identity.artists import Credit
 
@@ -35,21 +34,17 @@ EXPECTED_LAYOUT = f"{METADATA}, or FMA's own features.csv or echonest.csv"
 SUBSETS = ("small", "medium", "large", "full")
 """Ordered: each holds the ones before it."""
 
-BAD_CLIPS = frozenset({99134, 108925, 133297})
-"""Clips of fma_small that are too short or cannot be decoded."""
-
-WRONG_DURATIONS = frozenset(
-    {1486, 5574, 65753, 80391, 98571, 105247, 108924, 126981, 127336, 143992}
-    | set(range(98558, 98561))
-    | set(range(98565, 98570))
-)
-"""Tracks whose stated duration is wrong, so that their clip is short or empty."""
-
 KNOWN_PROBLEMS = {
-    **{str(i): "too short or undecodable" for i in sorted(BAD_CLIPS)},
-    **{str(i): "wrong in duration" for i in sorted(WRONG_DURATIONS)},
-}
-"""Known problems by track id."""
+    **dict.fromkeys(map(str, (99134, 108925, 133297)), "too short or undecodable"),
+    **dict.fromkeys(
+        map(str, (
+            1486, 5574, 65753, 80391, 98558, 98559, 98560, 98565, 98566, 98567, 98568, 98569, 98571, 105247, 108924,
+            126981, 127336, 143992,
+        )), "wrong duration",
+    ),
+}  # fmt: skip
+"""Known problems by track id: undecodable clips of fma_small; tracks whose stated duration is wrong, so that their clip
+is short or empty."""
 
 ECHONEST_ASIDE = ("metadata", "ranks")
 """Groups of echonest.csv that are not features: words and places of the artist, ranks that most tracks lack."""
@@ -62,10 +57,10 @@ COLUMNS = (
 
 
 def matches(root: Path) -> str | None:
-    """Why ROOT is FMA, in words, or None."""
+    """Why ROOT is FMA, or None."""
     if root.is_file():
         kind = kind_of_table(root)
-        return f"FMA's {kind}.csv by its header rows" if kind else None
+        return f"it has the header rows of FMA's {kind}.csv" if kind else None
     metadata = find_metadata(root)
     if metadata is None:
         return None
@@ -89,12 +84,12 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     """
     subset = options.subset or "small"
     if subset not in SUBSETS:
-        raise SettingsError(f"unknown FMA subset {printable(subset)!r}: known are {', '.join(SUBSETS)}")
+        raise SettingsError(f"unknown FMA subset {printable(subset)!r}: use one of {', '.join(SUBSETS)}")
     if not root.is_file():
         return _load_clips(root, subset)
     kind = kind_of_table(root)
     if kind is None:
-        raise DatasetError(f"{printable(str(root))} is none of FMA's tables: give the folder that it lies in")
+        raise DatasetError(f"{printable(str(root))} is not one of FMA's tables: give the path of FMA's folder")
     return _load_clips(root.parent, subset) if kind == "tracks" else _load_features(root, subset, options.drop)
 
 
@@ -109,8 +104,8 @@ def _load_clips(root: Path, subset: str) -> Dataset:
 
     tracks, notes, ids = _select_tracks(root, subset, path_of)
     on_disk = sum((home / path_of(int(t.track_id))).is_file() for t in tracks)
-    clips = f"clips in {folder or home.name}: {on_disk:,} of {len(tracks):,} on disk"
-    notes.append(clips + (f", {len(tracks) - on_disk:,} missing" if on_disk < len(tracks) else ""))
+    missing = f"{len(tracks) - on_disk:,} of {pluralize(tracks, 'track')} missing"
+    notes += [f"clips in {folder or home.name}: {missing}"] if on_disk < len(tracks) else []
     unused, unused_words = _files_without_row(home, folder, {path_of(i) for i in ids})
     return Dataset(f"fma-{subset}", home, tracks, (*notes, *unused_words), unused=tuple(unused))
 
@@ -128,17 +123,15 @@ def _find_clips(root: Path, subset: str) -> tuple[Path, str]:
 
 
 def _files_without_row(home: Path, folder: str, named: Collection[str]) -> tuple[list[UnusedFile], list[str]]:
-    """What lies among the clips and no row of tracks.csv names, and notes on it. Clips of other subsets have a row."""
+    """Files among the clips without a row in tracks.csv, and notes on them. Clips of other subsets have a row."""
     if not (home / folder).is_dir():
         return [], []
     found = scan(home / folder)
     others = [f"{folder}{path}" for path in found.audio if f"{folder}{path.casefold()}" not in named]
-    # FMA's own tables may lie among the clips, and a numbered folder that is a link is read all the same.
+    # FMA's own tables may be among the clips; numbered folders that are links are read.
     rest = [u for u in found.unused if u.reason != LINK and not u.path.endswith(".csv")]
-    unused = [UnusedFile(path, "no row of tracks.csv names it") for path in others]
-    notes = (
-        [f"{pluralize(others, 'audio file')} that no row of tracks.csv names: {join_first(others)}"] if others else []
-    )
+    unused = [UnusedFile(path, "not in tracks.csv") for path in others]
+    notes = [f"skipped: {pluralize(others, 'audio file')} not in tracks.csv: {join_first(others)}"] if others else []
     return [*unused, *(replace(u, path=f"{folder}{u.path}") for u in rest)], [*notes, *unused_notes(rest)]
 
 
@@ -148,44 +141,44 @@ def _files_without_row(home: Path, folder: str, named: Collection[str]) -> tuple
 def _select_tracks(
     root: Path, subset: str, path_of: Callable[[int], str | None]
 ) -> tuple[tuple[Track, ...], list[str], set[int]]:
-    """The tracks whose `set.subset` is at most `subset`, sorted, what was counted, and the ids of all rows."""
-    artists: dict[Cell, str] = {}
-    albums: dict[Cell, str] = {}
+    """The tracks of `subset` and the smaller ones, sorted; notes; the ids of all rows."""
+    artists: dict[str, str] = {}
+    albums: dict[str, str] = {}
     tracks, ids, total, unlabelled = [], set[int](), 0, 0
     for row in read_tracks(root, columns=COLUMNS):
         total += 1
-        ids.add(cast(int, row["track_id"]))
+        track_id = str(row["track_id"])
+        ids.add(int(track_id))
         unlabelled += row["track.genre_top"] is None
-        if not _in_subset(row["set.subset"], subset, row["track_id"]):
+        if not _in_subset(row["set.subset"], subset, track_id):
             continue
         artist = _id_and_name(artists, row["artist.id"], row.get("artist.name"))
         tracks.append(
             Track(
-                track_id=str(row["track_id"]),
-                path=path_of(cast(int, row["track_id"])),
-                genre=cast("str | None", row["track.genre_top"]),
+                track_id=track_id,
+                path=path_of(int(track_id)),
+                genre=row["track.genre_top"],
                 artist=artist,
-                credit=Credit((str(row.get("artist.name") or artist),), (f"fma {row['artist.id']}",))
+                credit=Credit((row.get("artist.name") or artist,), (f"fma {row['artist.id']}",))
                 if artist
                 else Credit(),
                 album=_id_and_name(albums, row.get("album.id"), row.get("album.title")),
-                official_split=parse_part(str(row["set.split"] or ""), where="tracks.csv"),
-                licence=cast("str | None", row.get("track.license")),
+                official_split=parse_part(row["set.split"] or "", where="tracks.csv"),
+                licence=row.get("track.license"),
             )
         )
     return sort_tracks(tracks), _track_notes(tracks, subset, total, unlabelled), ids
 
 
-def _in_subset(word: Cell, subset: str, track_id: Cell) -> bool:
+def _in_subset(word: str | None, subset: str, track_id: str) -> bool:
     if word not in SUBSETS:
-        known = ", ".join(SUBSETS)
-        raise DatasetError(f"tracks.csv, track {track_id}: unknown subset {word!r}: known are {known}")
-    return SUBSETS.index(str(word)) <= SUBSETS.index(subset)
+        raise DatasetError(f"tracks.csv, track {track_id}: unknown subset {word!r}: use one of {', '.join(SUBSETS)}")
+    return SUBSETS.index(word) <= SUBSETS.index(subset)
 
 
-def _id_and_name(names: dict[Cell, str], number: Cell, name: Cell) -> str | None:
+def _id_and_name(names: dict[str, str], number: str | None, name: str | None) -> str | None:
     """`<id> <name>`, with the first name found for an id: tracks are grouped by the id alone."""
-    if number is None or number == -1:  # FMA's value for unknown
+    if number in (None, "-1"):  # FMA's value for unknown
         return None
     return names.setdefault(number, f"{number} {name or ''}".strip())
 
@@ -195,12 +188,12 @@ def _track_notes(tracks: list[Track], subset: str, total: int, unlabelled: int) 
     split = " / ".join(f"{parts[p]:,} {p}" for p in PARTS if parts[p] or p != "excluded")
     here = sum(t.genre is None for t in tracks)
     notes = [
-        f"tracks.csv: {pluralize(total, 'row')}, {len(tracks):,} of them in {subset}; official split {split}",
-        f"genre_top: {unlabelled:,} of {total:,} rows have none, {here:,} of them in {subset}",
+        f"tracks.csv: {pluralize(total, 'row')}, {len(tracks):,} of them in {subset}; official split: {split}",
+        f"without a genre: {pluralize(unlabelled, 'row')}, {here:,} of them in {subset}",
     ]
-    for known, what in ((BAD_CLIPS, "too short or undecodable"), (WRONG_DURATIONS, "wrong in duration")):
-        if met := [t.track_id for t in tracks if int(t.track_id) in known]:
-            notes.append(f"known faults: {pluralize(met, 'track')} {what}: {join_first(met, most=len(met))}")
+    for what in dict.fromkeys(KNOWN_PROBLEMS.values()):
+        if found := [t.track_id for t in tracks if KNOWN_PROBLEMS.get(t.track_id) == what]:
+            notes.append(f"known problem of FMA ({what}): {pluralize(found, 'track')}: {join_first(found)}")
     return notes
 
 
@@ -213,19 +206,21 @@ def _load_features(path: Path, subset: str, drop: tuple[str, ...]) -> Dataset:
     with_row = tuple(t for t in tracks if t.track_id in rows)
     left_out = len(tracks) - len(with_row)
     notes.append(
-        f"{path.name}: {pluralize(columns, 'column')}; {len(with_row):,} of {len(tracks):,} tracks have a row"
-        + (f", {left_out:,} without one are left out" if left_out else "")
+        f"{path.name}: {pluralize(columns, 'feature column')}"
+        + (f"; skipped: {pluralize(left_out, 'track')} without a row" if left_out else "")
     )
     values = np.array([rows[t.track_id] for t in with_row], np.float32).reshape(len(with_row), len(columns))
     if empty := [columns[i] for i in np.flatnonzero(~np.isfinite(values).all(axis=0))]:
-        raise DatasetError(f"{path.name}: cells that are empty or not finite in {join_first(empty)}: use `--drop`")
+        raise DatasetError(
+            f"{path.name}: empty or infinite cells in {join_first(empty)}: leave these columns out with --drop"
+        )
     return Dataset(f"fma-{subset}", path, with_row, tuple(notes), FeatureTable(columns, values))
 
 
 def _read_features(
     path: Path, wanted: set[str], drop: tuple[str, ...]
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.float32]]]:
-    """Names of the columns, and the row of each wanted track that has one; an empty cell is NaN."""
+    """Names of the columns, and the rows of the wanted tracks; an empty cell is NaN."""
     found: dict[str, NDArray[np.float32]] = {}
     with open_table(path, path.name, header_rows=3) as (header, rows):
         named = {_column_name(c): i for i, c in enumerate(header, start=1) if c[1] not in ECHONEST_ASIDE}
@@ -234,7 +229,7 @@ def _read_features(
         columns = {name: i for name, i in named.items() if name not in drop}
         for row in rows:
             if row[0] in found:
-                raise DatasetError(f"{path.name}: track {row[0]} has two rows; ids must be unique")
+                raise DatasetError(f"{path.name}: track {row[0]} has several rows; ids must be unique")
             if row[0] in wanted:
                 found[row[0]] = _parse_numbers(row, columns, path.name)
     return tuple(columns), found
@@ -251,4 +246,4 @@ def _parse_numbers(row: list[str], columns: dict[str, int], where: str) -> NDArr
     try:
         return np.array([row[i] or "nan" for i in columns.values()], np.float32)
     except ValueError as e:
-        raise DatasetError(f"{where}: track {row[0]} holds a word where a number should be: {e}") from e
+        raise DatasetError(f"{where}: track {row[0]} has a cell that is not a number") from e

@@ -2,7 +2,7 @@
 
 What: audio of any format at any depth below ROOT/<genre>/; the track id is the path below ROOT.
 How much: any number of files. Who: artist and album come from the tags (ID3, Vorbis, MP4, ASF, APE), or
-the artist from a CSV. Licence: the files' own; genrelab does not know it.
+the artist from a CSV. Licence: the files' own.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ from genrelab.datasets.artists import UNKNOWN_ARTISTS, first_artist, read_artist
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, UnusedFile, sort_tracks
 from genrelab.datasets.fma_tables import refuse_clips_without_metadata
 from genrelab.datasets.scan import UNREADABLE, ScannedFolder, scan, unused_notes
-from genrelab.identity.artist_names import name_key
 from genrelab.identity.artists import Credit
 
 NAME = "folder"
 OPTIONS = ("artists",)
-EXPECTED_LAYOUT = "a folder with one folder per genre and audio below each (rock/song.mp3)"
+EXPECTED_LAYOUT = "one folder per genre, with audio in each (rock/song.mp3)"
 
-STRAY = "directly in ROOT, in no genre folder"
+STRAY = "not in a genre folder"
 
 
 def matches(root: Path) -> str | None:
-    """Why ROOT fits: the folders that hold audio; None where there is none."""
-    genres = sorted({_genre(p) for p in scan(root).audio if "/" in p}) if root.is_dir() else []
-    return f"{pluralize(genres, 'folder')} with audio: {join_first(genres)}" if genres else None
+    """Why ROOT fits: the number of folders with audio; None where there is none."""
+    genres = {_genre(p) for p in scan(root).audio if "/" in p} if root.is_dir() else set()
+    return f"{pluralize(genres, 'folder')} with audio" if genres else None
 
 
 def load(root: Path, options: DatasetOptions) -> Dataset:
@@ -47,10 +46,9 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     found = scan(root)
     track_ids = [p for p in found.audio if "/" in p]
     if not track_ids:
-        stray = f"{pluralize(found.audio, 'audio file')} directly in it" if found.audio else "no audio in it"
-        raise DatasetError(
-            "; ".join([f"{root}: {stray}", *unused_notes(found.unused), f"looked for {EXPECTED_LAYOUT}"])
-        )
+        stray = f"{pluralize(found.audio, 'audio file')}, {STRAY}" if found.audio else "no audio files"
+        parts = [f"{printable(str(root))}: {stray}", *unused_notes(found.unused), f"needed: {EXPECTED_LAYOUT}"]
+        raise DatasetError("; ".join(parts))
     refuse_clips_without_metadata(root, found.audio)
     tags = {i: tags_of(root / i) for i in track_ids}
     stated, notes = read_artist_table(options.artists, track_ids) if options.artists else ({}, [])
@@ -71,22 +69,19 @@ def _genre(track_id: str) -> str:
 def _file_notes(found: ScannedFolder) -> list[str]:
     sizes = Counter(_genre(p) for p in found.audio if "/" in p)
     known = {*sizes, *(u.path for u in found.unused if u.reason.startswith(UNREADABLE))}
-    each = ", ".join(f"{printable(g)} {n}" for g, n in sorted(sizes.items()))
-    notes = [f"{pluralize(sizes.total(), 'audio file')} in {pluralize(sizes, 'genre')}: {each}"]
+    notes = ["tracks: " + ", ".join(f"{printable(g)} {n:,}" for g, n in sorted(sizes.items()))]
     stray = [p for p in found.audio if "/" not in p]
     empty = [g for g in found.folders if g not in known]
-    kinds = ((stray, "audio file", f"{STRAY}: left out"), (empty, "genre folder", "without audio"))
-    notes += [f"{pluralize(names, what)} {why}: {join_first(names)}" for names, what, why in kinds if names]
+    kinds = ((stray, "audio file", STRAY), (empty, "genre folder", "without audio"))
+    notes += [f"skipped: {pluralize(names, what)} {why}: {join_first(names)}" for names, what, why in kinds if names]
     return [*notes, *unused_notes(found.unused)]
 
 
 def _artist_notes(artists: dict[str, str | None], tags: dict[str, FileTags], stated: dict[str, str]) -> list[str]:
-    names = [name_key(a) for a in artists.values() if a is not None]
-    source = f"tags, for {len(stated)} the artist table" if stated else "tags"
-    notes = [f"{pluralize(set(names), 'artist')} known for {len(names)} of {pluralize(artists, 'file')}, from {source}"]
-    if not names:
-        notes.append(UNKNOWN_ARTISTS)
+    known = sum(a is not None for a in artists.values())
+    source = f"for {len(stated):,} of them from the table of artists" if stated else "from tags"
+    notes = [f"artist known for {known:,} of {pluralize(artists, 'track')}, {source}" if known else UNKNOWN_ARTISTS]
     unreadable = [i for i, t in tags.items() if not t.readable]
     if unreadable:
-        notes.append(f"{pluralize(unreadable, 'file')} with tags that cannot be read: {join_first(unreadable)}")
+        notes.append(f"{pluralize(unreadable, 'file')} with unreadable tags: {join_first(unreadable)}")
     return notes

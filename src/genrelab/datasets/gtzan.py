@@ -1,7 +1,7 @@
 """GTZAN: 1,000 excerpts of 30 s, 100 of each of 10 genres, the field's most used and most faulty collection.
 
 What: 22,050 Hz mono, published as .au (`genres`), copied as .wav (`genres_original`), .mp3 and .flac.
-How much: 1,000 excerpts in the original; any part of it is read here.
+How much: 1,000 excerpts in the original; a part of it works, too.
 Who: Tzanetakis and Cook, 2002. Faults (repeats, wrong labels, distortion): Sturm, "The GTZAN dataset", 2013.
 Official split: the fault-filtered, artist-disjoint lists of Kereliuk, Sturm and Larsen, 2015 (443/197/290 files,
 as published by J. Lee, MIT licence). They leave the faulty files out: these are `excluded`.
@@ -10,16 +10,14 @@ Licence: none is given; copyrighted music, used for research by custom.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from genrelab.core.config import PARTS
 from genrelab.core.errors import DatasetError, DownloadError, printable
 from genrelab.core.text import join_first, pluralize
-from genrelab.datasets.artists import UNKNOWN_ARTISTS
+from genrelab.datasets.artists import UNKNOWN_ARTISTS, read_artist_table
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, UnusedFile, sort_tracks
 from genrelab.datasets.scan import scan, unused_notes
 
@@ -28,12 +26,12 @@ OPTIONS = ("artists", "split_files")
 EXPECTED_LAYOUT = "at least half of the audio files named <genre>.<5 digits>.<wav, au, flac or mp3>"
 
 FORMATS = (".wav", ".au", ".flac", ".mp3")
-"""In the order of preference where a track is there in several: lossless first."""
+"""In the order of preference if a track has several files: lossless first."""
 
 UNREADABLE = frozenset({"jazz.00054.wav"})
-"""Files that are broken in the copy that goes around."""
+"""Files that are broken in the usual copy."""
 
-KNOWN_PROBLEMS = {name.rpartition(".")[0]: "unreadable in the copy that goes around" for name in sorted(UNREADABLE)}
+KNOWN_PROBLEMS = {name.rpartition(".")[0]: "broken in the usual copy" for name in sorted(UNREADABLE)}
 """Known problems by track id."""
 
 SPLIT_URL = "https://raw.githubusercontent.com/jongpillee/music_dataset_split/master/GTZAN_split"
@@ -44,14 +42,11 @@ SPLIT_FILES = {
 }
 """The list of each part and its SHA-256."""
 
-ID_COLUMNS = ("id", "track_id", "file", "filename", "path")
-"""Accepted names of the id column in a table of artists."""
-
 _TRACK_ID = re.compile(r"(?P<id>(?P<genre>[^./\\]+)\.\d{5})(?P<suffix>\.\w+)?", re.ASCII)
 
 
 def matches(root: Path) -> str | None:
-    """Why ROOT is GTZAN, in words, or None."""
+    """Why ROOT is GTZAN, or None."""
     if not root.is_dir():
         return None
     files = scan(root).audio
@@ -70,15 +65,18 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
             and artist.
 
     Raises:
-        DatasetError: no excerpt there, a list or table that is missing or contradicts itself.
-        DownloadError, SettingsError: `split_files` is `download` and the lists cannot be fetched.
+        DatasetError: no excerpts, or a list or table that is missing or contradicts itself.
+        DownloadError, SettingsError: `split_files` is `download` and the lists cannot be downloaded.
     """
     found = scan(root)
     files, unused, notes = _preferred_files(found.audio)
     unused += found.unused
     notes += unused_notes(found.unused)
     parts, part_notes = _official_parts(options.split_files, set(files))
-    artists, artist_notes = _read_artists(options.artists, set(files))
+    table = options.artists
+    artists, unused_rows = ({}, []) if table is None else read_artist_table(table, list(files), _id_in_cell)
+    known = f"artist known for {len(artists):,} of {pluralize(files, 'track')}, from {table.name}" if table else ""
+    artist_notes = [known if artists else UNKNOWN_ARTISTS, *unused_rows]
     tracks = [
         Track(
             track_id=track_id,
@@ -89,16 +87,20 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
         )
         for track_id, path in files.items()
     ]
-    if not artists:
-        artist_notes.append(UNKNOWN_ARTISTS)
     return Dataset(NAME, root, sort_tracks(tracks), (*notes, *part_notes, *artist_notes), unused=tuple(unused))
+
+
+def _id_in_cell(cell: str) -> str | None:
+    """The track id in a cell of a table of artists: an id, a file name or a path, of any format."""
+    found = _TRACK_ID.fullmatch(cell.replace("\\", "/").rpartition("/")[2])
+    return found["id"] if found else None
 
 
 # === Files ===
 
 
 def _id_of_file(path: str) -> str | None:
-    """`blues.00001` of `genres/blues/blues.00001.wav`; None for another file."""
+    """`blues.00001` of `genres/blues/blues.00001.wav`; None for other files."""
     found = _TRACK_ID.fullmatch(path.rpartition("/")[2])
     return found["id"] if found and (found["suffix"] or "").lower() in FORMATS else None
 
@@ -115,18 +117,15 @@ def _preferred_files(audio: list[str]) -> tuple[dict[str, str], list[UnusedFile]
             copies.setdefault(track_id, []).append(path)
     files = {track_id: min(paths, key=_preference) for track_id, paths in copies.items()}
     extra = sorted({path for paths in copies.values() for path in paths} - set(files.values()))
-    notes = [f"{pluralize(files, 'track')} in {pluralize({i.rpartition('.')[0] for i in files}, 'genre')}"]
+    notes = []
     if extra:
-        notes.append(f"{pluralize(extra, 'file')} set aside as further copies of the same tracks: {join_first(extra)}")
+        notes.append(f"skipped: {pluralize(extra, 'file')} with the tracks in another format: {join_first(extra)}")
     if others:
-        notes.append(f"{pluralize(others, 'audio file')} set aside, not named as GTZAN's: {join_first(others)}")
+        notes.append(f"skipped: {pluralize(others, 'audio file')} not named like GTZAN's: {join_first(others)}")
     if broken := [path for path in files.values() if path.rpartition("/")[2] in UNREADABLE]:
-        notes.append(f"known fault: {join_first(broken)} cannot be read in the copy that goes around")
-    unused = [
-        UnusedFile(path, f"a further copy of {_id_of_file(path)}: {files[str(_id_of_file(path))]} is used")
-        for path in extra
-    ]
-    unused += [UnusedFile(path, "not named as GTZAN's") for path in others]
+        notes.append(f"known problem of GTZAN: {join_first(broken)} is broken in the usual copy")
+    unused = [UnusedFile(path, f"{files[str(_id_of_file(path))]} is used instead") for path in extra]
+    unused += [UnusedFile(path, "not named like GTZAN's files") for path in others]
     return files, unused, notes
 
 
@@ -139,14 +138,14 @@ def _preference(path: str) -> tuple[bool, int, str]:
 
 
 def fetch_split_files(cache_dir: Path, *, mirror: str | None = None) -> Path:
-    """Folder with the three lists of the fault-filtered split, fetched once and checked by SHA-256.
+    """Folder with the three lists of the fault-filtered split, downloaded once and checked by SHA-256.
 
     Args:
-        mirror: where they lie; see `mirror_url`.
+        mirror: address of their folder; see `mirror_url`.
 
     Raises:
-        DownloadError: a list that cannot be fetched, or is not the published one.
-        SettingsError: a mirror that is no address.
+        DownloadError: a list cannot be downloaded, or is not the published one.
+        SettingsError: the mirror is not an address.
     """
     import pooch
     import requests
@@ -155,12 +154,13 @@ def fetch_split_files(cache_dir: Path, *, mirror: str | None = None) -> Path:
 
     base_url = mirror_url(SPLIT_URL, mirror)
     folder = cache_dir / "gtzan_fault_filtered"
+    pooch.get_logger().setLevel("WARNING")
     for name, sha256 in SPLIT_FILES.values():
         try:
             pooch.retrieve(f"{base_url}/{name}", f"sha256:{sha256}", fname=name, path=folder)
         except (requests.RequestException, OSError, ValueError) as e:
             raise DownloadError(
-                f"{base_url}/{name} cannot be fetched: {printable(str(e))}; put the three lists "
+                f"{base_url}/{name} cannot be downloaded, or is not the published list: put "
                 f"{', '.join(n for n, _ in SPLIT_FILES.values())} into a folder and give it with --split-files"
             ) from e
     return folder
@@ -177,13 +177,13 @@ def _official_parts(split_files: Path | None, on_disk: set[str]) -> tuple[dict[s
     for part, (name, _) in SPLIT_FILES.items():
         for track_id in _read_split_file(split_files / name):
             if parts.setdefault(track_id, part) != part:
-                raise DatasetError(f"{split_files}: {track_id} stands in two lists, {parts[track_id]} and {part}")
+                raise DatasetError(f"{split_files}: {track_id} is in two lists, {parts[track_id]} and {part}")
     counts = Counter(parts.get(track_id, "excluded") for track_id in on_disk)
     missing = len(parts.keys() - on_disk)
     summary = " / ".join(f"{counts[part]:,} {part}" for part in PARTS)
     return parts, [
-        f"fault-filtered split: {summary}; what no list names is excluded",
-        f"fault-filtered split: {missing:,} of {len(parts):,} listed files are not on disk",
+        f"fault-filtered split: {summary} (not in any list)",
+        *([f"fault-filtered split: {missing:,} of {len(parts):,} listed tracks missing"] if missing else []),
     ]
 
 
@@ -193,8 +193,8 @@ def _read_split_file(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as e:
         known = ", ".join(name for name, _ in SPLIT_FILES.values())
         raise DatasetError(
-            f"{path} cannot be read: {getattr(e, 'strerror', None) or e}; --split-files wants a folder with {known}, "
-            "or the word download"
+            f"{path} cannot be read: {getattr(e, 'strerror', None) or 'it is not UTF-8'}; --split-files needs a folder "
+            f"with {known}, or the word download"
         ) from e
     ids = []
     for number, line in enumerate((line.strip() for line in lines), start=1):
@@ -202,43 +202,6 @@ def _read_split_file(path: Path) -> list[str]:
             continue
         track_id = _id_of_file(line)
         if track_id is None:
-            raise DatasetError(f"{path}, line {number}: {printable(line[:80])!r} names no GTZAN file")
+            raise DatasetError(f"{path}, line {number}: {printable(line[:80])!r} is not the name of a GTZAN file")
         ids.append(track_id)
     return ids
-
-
-# === Artists ===
-
-
-def _read_artists(path: Path | None, on_disk: set[str]) -> tuple[dict[str, str], list[str]]:
-    """Artist of each track in the table, blank ones left out."""
-    if path is None:
-        return {}, []
-    artists: dict[str, str] = {}
-    unmatched = 0
-    for cell, artist in _artist_rows(path):
-        found = _TRACK_ID.fullmatch(cell.replace("\\", "/").rpartition("/")[2])
-        if found is None:
-            unmatched += 1
-        elif artist and artists.setdefault(found["id"], artist) != artist:
-            both = f"{artists[found['id']]} and {artist}"
-            raise DatasetError(f"{path}: {found['id']} has two artists, {printable(both)}")
-    known = {track_id: artist for track_id, artist in artists.items() if track_id in on_disk}
-    note = f"{path.name}: {len(known):,} of {len(on_disk):,} tracks have an artist, {len(set(known.values())):,} in all"
-    return known, [note + (f"; rows that name no GTZAN file: {unmatched:,}" if unmatched else "")]
-
-
-def _artist_rows(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            id_column = next((name for name in ID_COLUMNS if name in columns), None)
-            if id_column is None or "artist" not in columns:
-                raise DatasetError(
-                    f"{path}: a table of artists needs the columns id and artist. Found: {', '.join(columns)}"
-                )
-            for row in reader:
-                yield (row[id_column] or "").strip(), (row["artist"] or "").strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise DatasetError(f"{path} cannot be read: {getattr(e, 'strerror', None) or e}") from e

@@ -1,6 +1,6 @@
-"""Registry of datasets: one module per source, all with the same interface; the source of a ROOT is detected.
+"""Registry of datasets: one module per kind of source, all with the same interface; the kind of a ROOT is detected.
 
-A module holds `NAME`, `OPTIONS` (fields of `DatasetOptions` that it uses), `EXPECTED_LAYOUT` (what a ROOT of this kind
+A module has `NAME`, `OPTIONS` (fields of `DatasetOptions` that it uses), `EXPECTED_LAYOUT` (what a ROOT of this kind
 looks like), `matches(root)` (why it fits, or None) and `load(root, options)`. To add one, write its file and put its
 name into `DETECTION_ORDER`.
 """
@@ -58,27 +58,24 @@ def load_dataset(root: str | Path, *, name: str = "auto", options: DatasetOption
         The dataset; `notes` hold what was counted while reading.
 
     Raises:
-        DatasetError: a missing ROOT, one that fits nothing, or tables that do not add up.
+        DatasetError: ROOT is missing or fits nothing, or its tables are inconsistent.
         SettingsError: an unknown name, or options that contradict each other.
     """
     if name not in NAMES:
-        raise SettingsError(f"unknown dataset {printable(name)!r}: known are {', '.join(NAMES)}")
+        raise SettingsError(f"unknown dataset {printable(name)!r}: use one of {', '.join(NAMES)}")
     options = _with_subset(name, options or DatasetOptions())
     root = _existing_path(root)
-    if name != "auto":
-        with _convert_os_errors(root):
-            return _load("fma" if name in FMA_NAMES else name, root, options)
-    found, reason = detect(root)
+    found, reason = detect(root) if name == "auto" else ("fma" if name in FMA_NAMES else name, None)
     with _convert_os_errors(root):
         dataset = _load(found, root, options)
-    return replace(dataset, notes=(f"taken for {found}: {reason}", *dataset.notes))
+    return replace(dataset, notes=(f"read as {found}: {reason}", *dataset.notes)) if reason else dataset
 
 
 def detect(root: str | Path) -> tuple[str, str]:
     """Name of the module that reads ROOT, and why.
 
     Raises:
-        DatasetError: ROOT is missing, or fits nothing; the message names what was looked for.
+        DatasetError: ROOT is missing, or fits nothing.
     """
     root = _existing_path(root)
     with _convert_os_errors(root):
@@ -86,12 +83,14 @@ def detect(root: str | Path) -> tuple[str, str]:
             reason = _load_module(name).matches(root)
             if reason is not None:
                 return name, reason
-    looked_for = "; ".join(f"{name}: {_load_module(name).EXPECTED_LAYOUT}" for name in DETECTION_ORDER)
-    raise DatasetError(f"{printable(str(root))} fits no dataset.{_table_hint(root)} Looked for {looked_for}")
+    expected = "; ".join(f"{name}: {_load_module(name).EXPECTED_LAYOUT}" for name in DETECTION_ORDER)
+    raise DatasetError(
+        f"{printable(str(root))} is not a dataset that genrelab can read.{_table_hint(root)} It can read: {expected}"
+    )
 
 
 def _table_hint(root: Path) -> str:
-    """Hint for an error: a folder of tables is no dataset, but one of its tables may have been meant."""
+    """Hint for an error: a folder of tables is not a dataset, but one of its tables may have been meant."""
     tables = [p for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES] if root.is_dir() else []
     if not tables:
         return ""
@@ -103,7 +102,7 @@ def _load(name: str, root: Path, options: DatasetOptions) -> Dataset:
     """The dataset of one module.
 
     Raises:
-        SettingsError: an option that this kind of dataset does not use: ignored it would be missed.
+        SettingsError: an option that this kind of dataset does not use.
     """
     module = _load_module(name)
     for field in fields(options):
@@ -111,14 +110,14 @@ def _load(name: str, root: Path, options: DatasetOptions) -> Dataset:
         if not used:
             users = [kind for kind in DETECTION_ORDER if field.name in _load_module(kind).OPTIONS]
             raise SettingsError(
-                f"--{field.name.replace('_', '-')} goes with a dataset of the kind {' or '.join(users)}, and "
-                f"{printable(str(root))} is one of the kind {name}: leave the option out"
+                f"--{field.name.replace('_', '-')} is for datasets of the kind {' or '.join(users)}, and "
+                f"{printable(str(root))} is of the kind {name}: leave the option out"
             )
     return _check_genre_names(_identify(module.load(root, options), options), root)
 
 
 def _identify(dataset: Dataset, options: DatasetOptions) -> Dataset:
-    """The dataset with one genre, artist and recording for everything that is the same however it is written."""
+    """The dataset with one name for each genre, artist and recording, however it is spelled."""
     tracks = dataset.tracks
     genres = join_genres([t.genre for t in tracks], keep_spellings=options.keep_spellings)
     credited = [_credit(t) for t in tracks]
@@ -139,10 +138,10 @@ def _credit(track: Track) -> Credit:
 
 
 def _check_genre_names(dataset: Dataset, root: Path) -> Dataset:
-    """The dataset, unless a genre has a name that no bundle can hold: refused now, not after an hour of training."""
+    """The dataset, unless a genre has a name that a bundle cannot hold: refused now, not after an hour of training."""
     for genre in dataset.genres:
         if not is_printable_line(genre):
-            raise DatasetError(f"{printable(str(root))}: no genre can be called {genre[:80]!r}: rename it")
+            raise DatasetError(f"{printable(str(root))}: {genre[:80]!r} cannot be the name of a genre: rename it")
     return dataset
 
 
@@ -168,7 +167,7 @@ def _with_subset(name: str, options: DatasetOptions) -> DatasetOptions:
     if subset is None:
         return options
     if options.subset not in (None, subset):
-        raise SettingsError(f"{name} and the subset {options.subset} contradict each other: give one of them")
+        raise SettingsError(f"{name} and the subset {options.subset} cannot be used together: give one of them")
     return replace(options, subset=subset)
 
 

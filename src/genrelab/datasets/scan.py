@@ -1,6 +1,6 @@
-"""What lies below a ROOT that is a folder: audio files, and everything else that is met, with why it is not used.
+"""Lists everything below a folder: audio files, and all else with the reason why it is not used.
 
-Folders of systems, hidden entries and links to folders are passed over, as everywhere (`audio/files.py`).
+Folders of systems, hidden entries and links to folders are skipped, as everywhere (`audio/files.py`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from genrelab.core.errors import printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.base import UnusedFile
 
-NO_AUDIO = "no audio by its name"
+NO_AUDIO = "its suffix is not that of an audio file"
 NOT_A_FILE = "neither a file nor a folder"
-MISNAMED = "a name that is not UTF-8, which no table can hold: rename it"
-UNREADABLE = "a folder that may not be read"
+MISNAMED = "a name that is not UTF-8: rename it"
+UNREADABLE = "no permission to read the folder"
 
 OWN_PREFIX = ".genrelab"
-"""What genrelab leaves in a collection (journals of tags, marks of downloads) is no finding."""
+"""Start of genrelab's own names in a collection (journals of tags, marks of downloads), which are not reported."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class ScannedFolder:
     """Everything below a folder: relative paths with forward slashes.
 
     Attributes:
-        audio: files with an audio suffix, sorted, and links to files that are missing.
-        folders: directly in it, searched ones only.
+        audio: files with an audio suffix, sorted, and links to missing files.
+        folders: the searched folders directly in it.
         unused: all else.
     """
 
@@ -41,10 +41,10 @@ class ScannedFolder:
 
 
 def scan(root: Path) -> ScannedFolder:
-    """Look at everything below a folder; nothing is opened.
+    """List everything below a folder; no file is opened.
 
     Raises:
-        OSError: the folder itself may not be read.
+        OSError: the folder itself cannot be read.
     """
     audio: list[str] = []
     unused: list[UnusedFile] = []
@@ -56,14 +56,14 @@ def scan(root: Path) -> ScannedFolder:
     def note_error(e: OSError) -> None:
         if e.filename is None or Path(e.filename) == root:
             raise e
-        # It counts as audio: nobody knows what it holds.
+        # It counts as audio, since it may hold some.
         unused.append(UnusedFile(_escaped(relative(e.filename)), f"{UNREADABLE}: {e.strerror or e}"))
 
-    def note_passed_over(path: str, why: str) -> None:
+    def note_skipped(path: str, why: str) -> None:
         if not (path := relative(path)).rpartition("/")[2].startswith(OWN_PREFIX):
             unused.append(UnusedFile(_escaped(path), why, is_audio=False))
 
-    for parent, folders, names in walk(root, note_error, note_passed_over):
+    for parent, folders, names in walk(root, note_error, note_skipped):
         folder = relative(parent)
         top = top if folder != "." else list(folders)
         for name in names:
@@ -92,21 +92,22 @@ def _escaped(path: str) -> str:
 
 
 def unused_notes(unused: Sequence[UnusedFile]) -> list[str]:
-    """What is not used, counted by reason, one sentence each."""
+    """Notes on what is not used, one for each reason."""
     kinds = (
-        (UNREADABLE, "folder", "that may not be read"),
-        (MISNAMED, "name", "that is not UTF-8: left out, rename to use"),
-        (NOT_A_FILE, "name", "of what is neither a file nor a folder: left out"),
-        (SYSTEM, "folder", "of a system or server: passed over"),
-        (LINK, "link", "to a folder: not followed, name the folder itself to use it"),
-        (HIDDEN, "hidden name", "passed over"),
+        (UNREADABLE, "folder", "without permission to read"),
+        (MISNAMED, "file", "with a name that is not UTF-8 (rename to use)"),
+        (NOT_A_FILE, "special file", "(pipe, socket or device)"),
+        (SYSTEM, "folder", "of the operating system or a NAS"),
+        (LINK, "link", "to a folder (use the folder itself)"),
+        (HIDDEN, "hidden file or folder", ""),
     )
     notes = []
     for kind, what, words in kinds:
         if found := [u.path for u in unused if u.reason.startswith(kind)]:
-            notes.append(f"{pluralize(found, what)} {words}: {join_first(found)}")
+            plural = "hidden files and folders" if kind == HIDDEN else None
+            notes.append(f"skipped: {pluralize(found, what, plural)} {words}".rstrip() + f": {join_first(found)}")
     if others := [u.path for u in unused if u.reason == NO_AUDIO]:
         suffixes = Counter(sorted(PurePosixPath(p).suffix.lower() or "no suffix" for p in others))
-        each = ", ".join(f"{printable(s)} {n}" for s, n in suffixes.most_common(5))
-        notes.append(f"{pluralize(others, 'file')} left out as no audio by the name ({each})")
+        each = ", ".join(f"{n:,} {printable(s)}" for s, n in suffixes.most_common(5))
+        notes.append(f"skipped: {pluralize(others, 'file')} without an audio suffix ({each})")
     return notes

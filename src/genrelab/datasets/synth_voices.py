@@ -83,8 +83,10 @@ def _guitar(freq: float, n: int, rng: np.random.Generator) -> Samples:
     return _as_float32(0.6 * np.tanh(9 * strings) * _swell(n, 0.002))
 
 
-def _bass(freq: float, n: int, rng: np.random.Generator) -> Samples:
-    return _wave(freq, n, _partials(9, 1.0)) * decay(n, 0.35) * _swell(n, 0.004)
+def _sawtooth(
+    freq: float, n: int, rng: np.random.Generator, *, partials: int, seconds: float, attack_s: float
+) -> Samples:
+    return _wave(freq, n, _partials(partials, 1.0)) * decay(n, seconds) * _swell(n, attack_s)
 
 
 def _sub(freq: float, n: int, rng: np.random.Generator) -> Samples:
@@ -94,10 +96,6 @@ def _sub(freq: float, n: int, rng: np.random.Generator) -> Samples:
 def _pad(freq: float, n: int, rng: np.random.Generator) -> Samples:
     pair = _wave(0.996 * freq, n, _partials(14, 1.3)) + _wave(1.004 * freq, n, _partials(14, 1.3))
     return 0.5 * pair * _swell(n, 0.25, 0.2)
-
-
-def _saw(freq: float, n: int, rng: np.random.Generator) -> Samples:
-    return _wave(freq, n, _partials(24, 1.0)) * decay(n, 0.5) * _swell(n, 0.005)
 
 
 def _square(freq: float, n: int, rng: np.random.Generator) -> Samples:
@@ -114,16 +112,8 @@ def _piano(freq: float, n: int, rng: np.random.Generator) -> Samples:
     return (_wave(freq, n, _partials(10, 1.5)) * decay(n, 150 / freq) + hammer) * _swell(n, 0.002)
 
 
-def _keys(freq: float, n: int, rng: np.random.Generator) -> Samples:
-    """An electric piano by frequency modulation."""
-    return _modulated(freq, n, ratio=1.0, index=1.8, seconds=0.5)
-
-
-def _bell(freq: float, n: int, rng: np.random.Generator) -> Samples:
-    return _modulated(freq, n, ratio=1.414, index=6.0, seconds=0.9)
-
-
-def _modulated(freq: float, n: int, *, ratio: float, index: float, seconds: float) -> Samples:
+def _modulated(freq: float, n: int, rng: np.random.Generator, *, ratio: float, index: float, seconds: float) -> Samples:
+    """An electric piano or a bell by frequency modulation."""
     t, fade = 2 * np.pi * freq * time(n), decay(n, seconds)
     return _as_float32(np.sin(t + index * fade * np.sin(ratio * t)) * fade * _swell(n, 0.002))
 
@@ -178,9 +168,12 @@ def _conga(freq: float, n: int, rng: np.random.Generator, *, hz: float) -> Sampl
 
 
 VOICES: dict[str, Voice] = {
-    "pluck": _pluck, "guitar": _guitar, "bass": _bass, "sub": _sub, "pad": _pad, "saw": _saw, "square": _square,
-    "organ": _organ, "piano": _piano, "keys": _keys, "bell": _bell, "flute": _flute, "sing": _sing, "rap": _rap,
-    "texture": _texture, "kick": _kick, "snare": _snare, "clap": _clap,
+    "pluck": _pluck, "guitar": _guitar, "sub": _sub, "pad": _pad, "square": _square, "organ": _organ, "piano": _piano,
+    "flute": _flute, "sing": _sing, "rap": _rap, "texture": _texture, "kick": _kick, "snare": _snare, "clap": _clap,
+    "bass": partial(_sawtooth, partials=9, seconds=0.35, attack_s=0.004),
+    "saw": partial(_sawtooth, partials=24, seconds=0.5, attack_s=0.005),
+    "keys": partial(_modulated, ratio=1.0, index=1.8, seconds=0.5),
+    "bell": partial(_modulated, ratio=1.414, index=6.0, seconds=0.9),
     "hat": partial(_hiss, seconds=0.025), "open": partial(_hiss, seconds=0.16), "crash": partial(_hiss, seconds=0.5),
     "shaker": partial(_hiss, seconds=0.05), "low": partial(_conga, hz=170), "high": partial(_conga, hz=290),
 }  # fmt: skip

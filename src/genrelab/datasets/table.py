@@ -1,8 +1,8 @@
 """table: a CSV or Parquet file, either a list of audio files or precomputed features.
 
 What: with a `path` column a manifest (path, genre[, artist, album, split, track_id]); without one a table of
-features, a row for each track or piece of a track, so that the classical models train with no audio at all.
-How much: any number of rows. Who: the user. Licence: the data's own; genrelab does not know it.
+features, one row per track or piece of a track, so that the classical models can be trained without audio.
+How much: any number of rows. Who: the user. Licence: the data's own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ OPTIONS = (
 EXPECTED_LAYOUT = "a .csv, .tsv or .parquet file with a column of genres"
 
 MIN_ROWS_A_GENRE = 5
-"""Rows from which on a number for each genre is no chance."""
+"""With fewer rows per genre, a feature may have one value per genre by chance."""
 
 TRUE_WORDS = frozenset(("1", "true", "yes", "y", "t", "x", "ja", "oui", "wahr", "vrai"))
 """Cells that mark a compilation."""
@@ -61,8 +61,8 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
             CSV whose artists take precedence over those of the column.
 
     Raises:
-        DatasetError: a table that cannot be read, lacks a column, or holds rows without an id, unknown splits or
-            numbers that are missing or infinite.
+        DatasetError: the table cannot be read, lacks a column, or has rows without an id, unknown splits, or
+            missing or infinite numbers.
         SettingsError: an `impute` that is not `median`.
     """
     if options.impute not in (None, "median"):
@@ -71,7 +71,7 @@ def load(root: Path, options: DatasetOptions) -> Dataset:
     roles = column_roles(root, table, options)
     frame = table.read([c for c in table.columns if roles.is_text(c)])
     if frame.empty:
-        raise DatasetError(f"{root}: has a header and no rows")
+        raise DatasetError(f"{root}: the table has no rows")
     read = _read_manifest if roles.path else _read_features
     dataset, rows, notes = read(root, table, frame, roles, options)
     tracks, more = with_artists_of_rows(dataset.tracks, rows, options.artists)
@@ -101,7 +101,7 @@ def _texts(frame: pd.DataFrame, column: str | None) -> list[str | None]:
 
 
 def _credits(frame: pd.DataFrame, roles: ColumnRoles) -> list[Credit]:
-    """Who each row is credited to; the ids in a cell may be several."""
+    """The credit of each row; a cell may hold several ids."""
     names, album_names = _texts(frame, roles.artist), _texts(frame, roles.credit.get("album_names"))
     ids, album_ids = (_texts(frame, roles.credit.get(field)) for field in ("ids", "album_ids"))
     marks = _texts(frame, roles.credit.get("compilation"))
@@ -132,18 +132,19 @@ def _track_notes(tracks: Sequence[Track], roles: ColumnRoles) -> list[str]:
     genres = Counter(t.genre for t in tracks)
     blank = genres.pop(None, 0)
     sizes = ", ".join(f"{printable(str(g))} {n:,}" for g, n in sorted(genres.items(), key=lambda item: str(item[0])))
-    notes = [f"{pluralize(tracks, 'row')}; genres from column {printable(roles.label)}: {sizes or 'none'}"]
+    notes = [f"genres from column {printable(roles.label)}: {sizes or 'none'}"]
     if blank:
         notes.append(f"{pluralize(blank, 'row')} without a genre")
     if roles.split:
         parts = Counter(t.official_split for t in tracks)
         notes.append(
-            f"official split from column {printable(roles.split)}: {', '.join(f'{p} {parts[p]:,}' for p in PARTS)}"
+            f"official split from column {printable(roles.split)}: "
+            + ", ".join(f"{p} {parts[p]:,}" for p in PARTS if parts[p])
         )
     if roles.artist:
-        known = [t.artist for t in tracks if t.artist is not None]
-        unknown = f"; {pluralize(len(tracks) - len(known), 'row')} without" if len(known) < len(tracks) else ""
-        notes.append(f"{pluralize(set(known), 'artist')} from column {printable(roles.artist)}{unknown}")
+        unknown = sum(t.artist is None for t in tracks)
+        blank_artists = f"; {pluralize(unknown, 'row')} without one" if unknown else ""
+        notes.append(f"artists from column {printable(roles.artist)}{blank_artists}")
     return notes
 
 
@@ -158,32 +159,31 @@ def _read_manifest(
     found = find_paths(root, written)
     rows = name_rows(root, frame, roles, [path or f"row {n}" for n, path in enumerate(written, start=1)])
     tracks = [
-        t if t.path else replace(t, problem=f"row {n} of the table gives no path")
+        t if t.path else replace(t, problem=f"row {n} of the table has no path")
         for n, t in enumerate(_make_tracks(root, frame, roles, rows, found.paths), start=1)
     ]
-    notes = [f"list of audio files (column {roles.path}), which lie below {found.folder}", *found.notes, *rows.notes]
+    notes = [f"a list of audio files (column {roles.path}) below {found.folder}", *found.notes, *rows.notes]
     notes += _track_notes(tracks, roles)
     if roles.artist is None and not roles.credit:
         tracks = [_with_tags(found.folder, t) for t in tracks]
-        known = [t.artist for t in tracks if t.artist is not None]
-        n_files = pluralize(tracks, "file")
-        notes.append(f"{pluralize(set(known), 'artist')} known for {len(known):,} of {n_files}, from tags")
+        known = sum(t.artist is not None for t in tracks)
+        notes.append(f"artist known for {known:,} of {pluralize(tracks, 'track')}, from tags")
     if blank := [f"row {n}" for n, path in enumerate(found.paths, start=1) if path is None]:
         notes.append(f"{pluralize(blank, 'row')} without a path: {join_first(blank)}")
     twice = {path for path, n in Counter(found.paths).items() if n > 1 and path}
     tracks = [replace(t, recording=t.recording or t.path) if t.path in twice else t for t in tracks]
     if twice:
         notes.append(
-            f"{pluralize(twice, 'file')} in two rows or more, taken as one recording: {join_first(sorted(twice))}"
+            f"{pluralize(twice, 'file')} in several rows, treated as one recording: {join_first(sorted(twice))}"
         )
     if unread := [c for c in frame.columns if c not in roles.named and c not in rows.columns]:
         shown = join_first(unread, most=MAX_COLUMNS_SHOWN)
-        notes.append(f"{pluralize(unread, 'column')} not read, for the audio is: {shown}")
+        notes.append(f"{pluralize(unread, 'column')} ignored, as the audio is used: {shown}")
     return Dataset(NAME, found.folder, sort_tracks(tracks)), rows, notes
 
 
 def _with_tags(folder: Path, track: Track) -> Track:
-    """The track with the artist and the album of its file's tags."""
+    """The track with the artist and album from its file's tags."""
     if track.path is None:
         return track
     tags = tags_of(folder / track.path)
@@ -204,42 +204,40 @@ def _read_features(
     reasons |= dict.fromkeys(numbers_of_pieces(frame, [c for c in others if c not in reasons], rows.recordings), PIECES)
     chosen = choose_features(root, table, frame, [c for c in others if c not in reasons])
     reasons |= chosen.left_out
-    _check_any_left(root, frame, chosen, reasons)
+    if not chosen.names:
+        why = f"; {_left_out_note(reasons)}" if reasons else ""
+        raise DatasetError(f"{root}: no column is usable as a feature; {describe_columns(frame)}{why}")
     gaps = _check_numbers(root, chosen.names, chosen.values, rows.ids, impute=options.impute)
     row_of = {track_id: row for row, track_id in enumerate(rows.ids)}
     tracks_sorted = sort_tracks(tracks)
     features = FeatureTable(chosen.names, chosen.values[[row_of[t.track_id] for t in tracks_sorted]])
-    apart = [c for c in table.columns if c not in chosen.names and c not in reasons]
-    notes = [*rows.notes, *_track_notes(tracks, roles), *_column_notes(chosen, apart, reasons), *gaps]
+    rest = [c for c in table.columns if c not in chosen.names and c not in reasons]
+    notes = [*rows.notes, *_track_notes(tracks, roles), *_column_notes(chosen, rest, reasons), *gaps]
     notes += _second_label_notes(chosen, [t.genre for t in tracks])
     return Dataset(NAME, root, tracks_sorted, features=features), rows, notes
 
 
-def _check_any_left(root: Path, frame: pd.DataFrame, chosen: FeatureColumns, reasons: dict[str, str]) -> None:
-    if not chosen.names:
-        why = f"; {_left_out_note(reasons)}" if reasons else ""
-        raise DatasetError(f"{root}: no numeric column is left for a feature; {describe_columns(frame)}{why}")
-
-
-def _column_notes(chosen: FeatureColumns, apart: Sequence[str], reasons: dict[str, str]) -> list[str]:
+def _column_notes(chosen: FeatureColumns, others: Sequence[str], reasons: dict[str, str]) -> list[str]:
     names = chosen.names
     shown = join_first(names, most=10) if len(names) <= 10 else printable(f"{names[0]}, {names[1]}, ... {names[-1]}")
     notes = [f"{pluralize(names, 'feature column')}: {shown}", *chosen.notes]
-    notes.append(f"{pluralize(apart, 'column')} not taken for a feature: {join_first(apart, most=MAX_COLUMNS_SHOWN)}")
+    notes.append(f"{pluralize(others, 'other column')}: {join_first(others, most=MAX_COLUMNS_SHOWN)}")
     return [*notes, _left_out_note(reasons)] if reasons else notes
 
 
 def _second_label_notes(chosen: FeatureColumns, genres: Sequence[str | None]) -> list[str]:
-    """A note on features that are whole numbers, one for each genre: a second label, most probably."""
+    """A note on features with one whole number per genre: probably a second label."""
     known = np.array([genre is not None for genre in genres])
     _, codes = np.unique([genre for genre in genres if genre is not None], return_inverse=True)
-    n, told = len(set(codes)), []
+    n, suspected = len(set(codes)), []
     for name, values in zip(chosen.names, chosen.values[known].T, strict=True):
         if n > 1 and len(codes) >= MIN_ROWS_A_GENRE * n and (values % 1 == 0).all() and len(set(values)) == n:
-            told += [name] if len(set(zip(values, codes, strict=True))) == n else []
-    if not told:
+            suspected += [name] if len(set(zip(values, codes, strict=True))) == n else []
+    if not suspected:
         return []
-    return [f"{pluralize(told, 'feature')} telling the genre, as a second label (--drop): {join_first(told, most=20)}"]
+    names = join_first(suspected, most=20)
+    what = f"{pluralize(suspected, 'feature')} with one value per genre, which gives the genre away"
+    return [f"{what} (leave out with --drop): {names}"]
 
 
 def _left_out_note(reasons: dict[str, str]) -> str:
@@ -252,7 +250,7 @@ def _check_numbers(
 ) -> list[str]:
     """Refuse infinite numbers, and missing ones unless they are to be imputed; a note on those.
 
-    A model learns medians from its training rows alone, so here the gaps stay.
+    Each model fills gaps with the medians of its training rows, so they stay here.
     """
 
     def refuse(wrong: NDArray[np.bool_], what: str) -> None:
@@ -263,14 +261,13 @@ def _check_numbers(
             raise DatasetError(f"{root}: {what} in {pluralize(named, 'feature column')}: {join_first(named)}")
 
     gaps = np.isnan(values)
-    refuse(np.isinf(values), "numbers that are infinite or too large for float32 (--drop leaves a column out)")
+    refuse(np.isinf(values), "infinite numbers or numbers too large for float32 (--drop leaves a column out)")
     if impute is None:
-        refuse(gaps, "NaN (--impute median fills it, --drop leaves a column out)")
+        refuse(gaps, "missing numbers (--impute median fills them, --drop leaves a column out)")
     if not gaps.any():
         return []
     gappy = [columns[int(i)] for i in np.flatnonzero(gaps.any(axis=0))]
     return [
         f"{pluralize(int(gaps.sum()), 'number')} missing in {pluralize(gappy, 'feature column')} "
-        f"({join_first(gappy)}), kept as NaN: each model fills them with the medians of its training rows "
-        "(--impute median)"
+        f"({join_first(gappy)}): filled with the medians of the training rows"
     ]

@@ -1,6 +1,6 @@
-"""Unpacks FMA's archives, and goes on where an earlier run stopped.
+"""Unpacks FMA's archives, and continues an interrupted unpacking.
 
-They hold bzip2 members, which the unzip programs of some systems refuse; Python's zipfile reads them. Clips get their
+They hold bzip2 members, which the unzip programs of some systems refuse; Python's zipfile reads them. Files get their
 own names only when they are complete, and `.genrelab.json` is written last.
 """
 
@@ -23,12 +23,12 @@ MARKER_FILE = ".genrelab.json"
 """Marks a folder that was unpacked completely."""
 
 DownloadProgress = Callable[[str, int, int], None]
-"""Called with the stage (`download`, `retry`, `check`, `unpack`), what is done of it, and its total (0: unknown)."""
+"""Called with the stage (`download`, `retry`, `check`, `unpack`), the bytes done, and their total (0: unknown)."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file to download. Its sizes are rounded: they are for the test of free space, not for the check."""
+    """A zip file to download. Its rounded sizes are for the check of free space only."""
 
     folder: str  # its only top folder; the file is `<folder>.zip`
     sha1: str
@@ -47,16 +47,12 @@ def is_complete(folder: Path, archive: Archive) -> bool:
 
 
 def check_space(what: str, need: int, folder: Path) -> None:
-    """Refuse what needs more bytes than the disk of `folder` has free.
-
-    Raises:
-        DownloadError: it does.
-    """
+    """Raise a DownloadError if `what` needs more bytes than the disk of `folder` has free."""
     free = shutil.disk_usage(folder).free
     if free < need:
         raise DownloadError(
-            f"{what} needs {need / GIB:,.1f} GiB more, and {printable(str(folder))} has {free / GIB:,.1f} GiB free: "
-            "make room, or give another folder"
+            f"{what} needs {need / GIB:,.1f} GiB, and {printable(str(folder))} has {free / GIB:,.1f} GiB free: free "
+            "some space, or choose another folder"
         )
 
 
@@ -64,7 +60,7 @@ def unpack(zip_path: Path, archive: Archive, out: Path, progress: DownloadProgre
     """Unpack every member below `out/archive.folder`; complete ones that are already there are skipped.
 
     Raises:
-        DownloadError: no space, or an archive that cannot be unpacked.
+        DownloadError: not enough space, or a damaged archive.
     """
     try:
         with zipfile.ZipFile(zip_path) as source:
@@ -78,8 +74,8 @@ def unpack(zip_path: Path, archive: Archive, out: Path, progress: DownloadProgre
                 _unpack_one(source, member, target)
                 done += member.file_size
                 progress("unpack", done, total)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:  # the last: an unknown compression
-        raise DownloadError(f"{printable(str(zip_path))} cannot be unpacked: {printable(str(e))}") from e
+    except (zipfile.BadZipFile, zlib.error, EOFError) as e:
+        raise DownloadError(f"{printable(str(zip_path))} is damaged: delete it, and download it again") from e
     marker = out / archive.folder / MARKER_FILE
     temporary = marker.with_name(f"{MARKER_FILE}.tmp")
     temporary.write_text(json.dumps({"sha1": archive.sha1, "files": len(members)}), encoding="utf-8")
@@ -92,7 +88,7 @@ def _member_path(member: zipfile.ZipInfo, out: Path, folder: str) -> Path:
     parts = PurePosixPath(name).parts
     is_link = stat.S_ISLNK(member.external_attr >> 16)
     if is_link or "\\" in name or ".." in parts or len(parts) < 2 or parts[0] != folder:
-        raise DownloadError(f"the archive holds {printable(name)!r}, which lies outside of {folder}/: not unpacked")
+        raise DownloadError(f"the archive is not unpacked: {printable(name)!r} would be written outside of {folder}/")
     return out / Path(*parts)
 
 

@@ -1,5 +1,5 @@
-"""Who and what is the same, however it is written: genres, artists, recordings.
+"""Joins different spellings of genres, artists and recordings.
 
-In: names as tags, folders and tables hold them. Out: one genre, one person or group, one recording for all spellings.
+In: names in tags, folders and tables. Out: one genre, one person or group, one recording for all spellings.
 Start with `artists.py`.
 """

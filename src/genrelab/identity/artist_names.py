@@ -25,7 +25,7 @@ _ARTICLES = "the|die|der|das|los|las|les|la|le|el"
 _ARTICLE_BEHIND = re.compile(rf"^(?P<name>.+?)(?:,\s?(?P<a>{_ARTICLES})|\s\((?P<b>{_ARTICLES})\))$", re.IGNORECASE)
 _AND = re.compile(r"\s?(?:[&+]|\b'?n'?\b|\band\b)\s?")
 MAX_TEXT = 1_000
-"""Longer texts are no credit: they count as one name."""
+"""Longer texts are not credits: they count as one name."""
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _OTHER_LETTERS = str.maketrans(
@@ -38,15 +38,15 @@ _GENERIC_PARTS_TEXT = (
     "orchester orquesta others quartet quintet singers soloists sons sr strings trio"
 )
 GENERIC_PARTS = frozenset(_GENERIC_PARTS_TEXT.split())
-"""Parts of a credit that many artists have (`Duke Ellington & His Orchestra`): they make nobody the same."""
+"""Parts of a credit that many artists share (`Duke Ellington & His Orchestra`): they link no persons."""
 
 
 @lru_cache(maxsize=1 << 16)
 def name_key(name: str) -> str:
-    """A text that is equal for all spellings of one artist's name; it's for comparing, not for showing.
+    """A key that is equal for all spellings of an artist's name.
 
-    Case, accents, spaces, punctuation, an article (`The X`, `X, The`), `&`, `and` and `'n'`, and the form of Unicode
-    don't count.
+    Case, accents, spaces, punctuation, an article (`The X`, `X, The`), `&`, `and` and `'n'`, and the Unicode form are
+    ignored.
     """
     folded = _ACCENTS.sub("", unicodedata.normalize("NFKD", _article_first(name))).casefold()
     words = " ".join(_AND.sub(" and ", folded.translate(_OTHER_LETTERS)).split())
@@ -76,10 +76,10 @@ NO_ARTIST = frozenset(
         ),
     )
 )  # fmt: skip
-"""What people and players write where no single artist is meant, by `name_key`: it joins no tracks."""
+"""Names that mean no single artist, by `name_key`: they join no tracks."""
 
 _MANY = tuple(map(name_key, ("various artists", "verschiedene interpreten", "artistes divers", "varios artistas")))
-"""So begins `Various Artists - Now 100`, too."""
+"""Also starts of names, such as `Various Artists - Now 100`."""
 
 NO_ARTIST_IDS = frozenset(
     (
@@ -90,27 +90,27 @@ NO_ARTIST_IDS = frozenset(
         "eec63d3c-3b81-4ad4-b1e4-7c147d4d2b61",  # [no artist]
     )
 )
-"""MusicBrainz' ids for that (musicbrainz.org/doc/Style/Unknown_and_untitled/Special_purpose_artist)."""
+"""MusicBrainz' ids for these (musicbrainz.org/doc/Style/Unknown_and_untitled/Special_purpose_artist)."""
 
 NO_IDS = frozenset(("", "0", "-1", "none", "nan", "null", "unknown", "n/a"))
-"""What tables hold where an artist's id is not known."""
+"""Values for an unknown id of an artist in tables."""
 
 
 def is_no_artist(name: str) -> bool:
-    """Does a text name no single artist: `Various Artists`, `Unknown`, nothing?"""
+    """Does a text mean no single artist: `Various Artists`, `Unknown`, empty?"""
     key = name_key(name)
     return key in NO_ARTIST or key.startswith(_MANY)
 
 
 def people_in(texts: Iterable[str], known: Collection[str] = (), *, last_name_first: bool = False) -> tuple[str, ...]:
-    """The names in the values of an artist's tag, each once, in order; those that name nobody are left out.
+    """The names in the values of an artist's tag, each once, in order, without those that mean no single artist.
 
     `X feat. Y`, `X & Y`, `Y with X` are two names, and so are those of a band such as `Simon & Garfunkel`: its tracks
-    have both. Parts that many credits share, such as `Friends`, are no names.
+    have both. Parts that many credits share, such as `Friends`, are not names.
 
     Args:
-        known: `name_key` of names that stand by themselves elsewhere: `Bowie, David` is one person where
-            `David Bowie` is known, `Ann, Bob` are two where Ann is.
+        known: `name_key` of names that occur alone elsewhere: `Bowie, David` is one person if `David Bowie` is known,
+            `Ann, Bob` are two if Ann is.
         last_name_first: does the collection write persons as `Bowie, David`?
     """
     found: dict[str, str] = {}
@@ -125,7 +125,7 @@ def people_in(texts: Iterable[str], known: Collection[str] = (), *, last_name_fi
 
 
 def is_last_name_first(text: str) -> bool:
-    """Has a text the form of `Bowie, David`: one comma, and no other sign of several people?"""
+    """Does a text look like `Bowie, David`: one comma, and no other sign of several people?"""
     return len(_parts(text)) == 1 and len(_COMMA.split(text)) == 2 and _article_first(text) == text
 
 
@@ -143,7 +143,7 @@ def _around_comma(name: str, known: Collection[str], last_name_first: bool) -> l
 
 @lru_cache(maxsize=1 << 16)
 def _parts(text: str) -> list[str]:
-    """The parts of a credit; what stands around a comma stays together."""
+    """The parts of a credit; it is not split at commas."""
     plain = " ".join(unicodedata.normalize("NFKC", html.unescape(text)).replace("\0", ";").split())
     parts = [_article_first(p) for c in _SURE_SEPARATOR.split(plain) for p in _POSSIBLE_SEPARATOR.split(c)]
     clean = (_without_open_bracket(part).strip(" ,") for part in parts)

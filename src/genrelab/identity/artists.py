@@ -1,7 +1,7 @@
-"""Who tracks are by: credits as people write them become persons, and persons who share a track become groups.
+"""The artists of tracks: credits as people write them become persons, and persons who share a track become groups.
 
-One person must not be learned from and scored at once. So all who are credited on a track are linked, and what is
-linked is one group. Ids come before names: two bands of one name with two ids stay two.
+A person must not be in both the training and the test set. So all persons credited on a track are linked into one
+group. Ids come before names: two bands of one name with two ids stay two.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from genrelab.core.text import join_first, pluralize
+from genrelab.core.text import join_first, percent, pluralize
 from genrelab.identity.artist_names import (
     NO_ARTIST_IDS,
     NO_IDS,
@@ -23,16 +23,16 @@ from genrelab.identity.artist_names import (
 from genrelab.identity.groups import connected_groups
 
 FREQUENT_SHARE = 0.2
-"""Share of a collection's tracks above which a name links nobody: a label or a host, or there would be one group."""
+"""A name on a larger share of the tracks links no persons: it is a label or host, and would link most of them."""
 
 MIN_PARTNERS = 2
-"""With so many others such a name must be credited to be one: who is credited with a single other is no host."""
+"""Minimum number of other persons that a label or host is credited with."""
 
 LARGE_SHARE = 0.2
-"""Share of the tracks from which on a group of several persons is reported."""
+"""A group of several persons with a larger share of the tracks is reported."""
 
 MIN_LAST_NAMES_FIRST = 4
-"""So many names such as `Bowie, David`, which must be most of all, show that a collection writes them so."""
+"""If at least this many names, and half of all, look like `Bowie, David`, the last name comes first."""
 
 MAX_NAMES_SHOWN = 3
 
@@ -41,11 +41,11 @@ _ID_SEPARATOR = re.compile(r"[;/\0]")
 
 @dataclass(frozen=True)
 class Credit:
-    """Who a track is credited to, as its tags or its table say.
+    """The credits of a track, as its tags or its table state them.
 
     Attributes:
         names: texts of the track's artist, one for each value: `X feat. Y` is one text.
-        ids: MusicBrainz ids, or other ids of the artists, as far as known.
+        ids: MusicBrainz ids, or other ids of the artists, if known.
         album_names, album_ids: the same of the album's artist.
         compilation: is the album marked as a compilation?
     """
@@ -58,10 +58,7 @@ class Credit:
 
     @property
     def text(self) -> str | None:
-        """The artist as written; several values with `; ` between them, but none that an earlier one holds.
-
-        None where there is none.
-        """
+        """The artist as written; several values are joined by `; `, except those contained in earlier ones."""
         shown: list[str] = []
         for name in self.names or self.album_names:
             if not any(name_key(name) in name_key(earlier) for earlier in shown):
@@ -71,7 +68,7 @@ class Credit:
 
 @dataclass(frozen=True)
 class ArtistGroups:
-    """Name of the person or group of each track, None where unknown, and what became of the credits."""
+    """Name of the person or group of each track, None where unknown, and notes."""
 
     artists: tuple[str | None, ...]
     notes: tuple[str, ...]
@@ -80,8 +77,8 @@ class ArtistGroups:
 def link_artists(credited: Sequence[Credit]) -> ArtistGroups:
     """The person or group that each track belongs to; equal for two tracks that share a credited person.
 
-    A name credited on over a fifth of the tracks links nobody, nor does `Various Artists`. The album's artist counts as
-    credited, except on compilations.
+    A name credited on more than a fifth of the tracks links no persons, nor does `Various Artists`. The album's artist
+    counts as credited, except on compilations.
     """
     people = _People(credited)
     group = connected_groups(len(credited), [people.linking(i) for i in range(len(credited))])
@@ -92,12 +89,12 @@ def link_artists(credited: Sequence[Credit]) -> ArtistGroups:
 
 
 class _People:
-    """The persons of each track, the first named first.
+    """The persons of each track, in the order of the credits.
 
     Attributes:
         of: persons of each track: an id, or the key of a name whose id isn't known.
-        counts: on how many tracks each person is credited.
-        frequent: persons on over `FREQUENT_SHARE` of the tracks.
+        counts: number of tracks of each person.
+        frequent: persons on more than `FREQUENT_SHARE` of the tracks.
     """
 
     def __init__(self, credited: Sequence[Credit]) -> None:
@@ -119,7 +116,7 @@ class _People:
         self.frequent = {p for p in hosts if self.counts[p] > FREQUENT_SHARE * len(credited)}
 
     def linking(self, track: int) -> list[str]:
-        """The persons of a track who link it to others."""
+        """The persons of a track that link it to other tracks."""
         return [person for person in self.of[track] if person not in self.frequent]
 
     def name(self, person: str) -> str:
@@ -133,7 +130,7 @@ class _People:
         return persons
 
     def _persons(self, names: Sequence[str], ids: Sequence[str]) -> list[str]:
-        """Ids and keys of names. Where each name has an id, names stand beside them only for the members of a band."""
+        """Ids and keys of names. If each name has an id, only the names of a band's members are added."""
         stated = (i.strip().casefold() for text in ids for i in _ID_SEPARATOR.split(text))
         ids = [i for i in stated if i not in NO_IDS]
         people = people_in(names, self._single, last_name_first=self._last_name_first)
@@ -153,7 +150,7 @@ class _People:
 
 
 def _with_frequent_first(group: list[int], people: _People) -> list[int]:
-    """The same groups; what only frequent persons are credited on, or one of them first of all, is with that person."""
+    """The same groups; tracks of only frequent persons, or with one of them first, are joined to that person."""
     members: dict[int, list[int]] = defaultdict(list)
     for track, g in enumerate(group):
         if people.of[track]:
@@ -168,9 +165,9 @@ def _with_frequent_first(group: list[int], people: _People) -> list[int]:
 
 
 def _group_names(group: Sequence[int], credited: Sequence[Credit], people: _People) -> dict[int, str]:
-    """A name for each group: the credit that all of its tracks have, else its persons, the most frequent first.
+    """A name for each group: the credit that all of its tracks share, else its persons, the most frequent first.
 
-    Two groups never have the same name, none has one that means nobody, and the order of tracks does not matter.
+    The names are unique, none means an unknown artist, and the order of tracks does not matter.
     """
     persons: dict[int, Counter[str]] = defaultdict(Counter)
     texts: dict[int, Counter[str]] = defaultdict(Counter)
@@ -183,7 +180,7 @@ def _group_names(group: Sequence[int], credited: Sequence[Credit], people: _Peop
         shown = [people.name(p) for p in sorted(counts, key=lambda p: (-counts[p], people.name(p)))]
         same = len(counts) > 1 and len(set(map(name_key, texts[g]))) == 1
         name = _most_frequent(texts[g]) if same else join_first(list(dict.fromkeys(shown)), most=MAX_NAMES_SHOWN)
-        if is_no_artist(name) or name_key(name) in taken:  # two bands of one name, told apart by their ids
+        if is_no_artist(name) or name_key(name) in taken:  # two bands of one name with different ids
             name = next(f"{name} [{n}]" for n in range(2, len(group) + 3) if name_key(f"{name} {n}") not in taken)
         taken.add(name_key(name))
         names[g] = name
@@ -200,23 +197,26 @@ def _notes(credited: Sequence[Credit], artists: Sequence[str | None], people: _P
     groups = {artist for artist in artists if artist is not None}
     notes = []
     if len(written) != len(groups):
-        notes.append(f"{pluralize(written, 'name')} of artists as written became {len(groups):,} (persons or groups)")
-    nobody = sum(credit.text is not None and artist is None for credit, artist in zip(credited, artists, strict=True))
-    if nobody:
-        notes.append(f"{pluralize(nobody, 'track')} by Various Artists or the like: the artist counts as unknown")
+        notes.append(
+            f"{pluralize(groups, 'artist')} from {pluralize(written, 'name')}: spellings of a name and artists of the "
+            "same track are joined"
+        )
+    unnamed = sum(credit.text is not None and artist is None for credit, artist in zip(credited, artists, strict=True))
+    if unnamed:
+        notes.append(f"{pluralize(unnamed, 'track')} by Various Artists or the like: the artist counts as unknown")
     together = {p for persons in people.of if len(persons) > 1 for p in persons}
     if hosts := sorted(people.frequent & together, key=people.name):
-        shares = [f"{people.name(p)} ({people.counts[p] / len(credited):.0%})" for p in hosts]
+        shares = [f"{people.name(p)} ({percent(people.counts[p] / len(credited))})" for p in hosts]
         notes.append(
-            f"credited on over {FREQUENT_SHARE:.0%} of the tracks, so joining nobody, and perhaps on both sides of a "
-            f"split: {join_first(shares)}"
+            "not used to join artists, because they are credited on more than "
+            f"{percent(FREQUENT_SHARE)} of the tracks: {join_first(shares)}"
         )
     sizes = Counter(artist for artist in artists if artist is not None)
     for artist, n in sizes.most_common(1):
         n_people = len({p for own, persons in zip(artists, people.of, strict=True) if own == artist for p in persons})
         if n_people > 1 and n > LARGE_SHARE * len(credited):
             notes.append(
-                f"{n / len(credited):.0%} of the tracks are one group of {n_people:,} persons, as each shares a track "
-                f"with another of them: {artist}; no split parts it"
+                f"{percent(n / len(credited))} of the tracks are by one group of {n_people:,} people who are credited "
+                f"together, and stay in one set: {artist}"
             )
     return notes

@@ -1,4 +1,4 @@
-"""A person's own list of genres: a CSV that says which name is written for a genre of the model.
+"""The user's own names for the genres of a model, from a CSV.
 
 from,to
 hiphop,Rap
@@ -31,7 +31,7 @@ class GenreMap:
     """Names for genres; a genre that has no row keeps its name.
 
     Attributes:
-        rows: genre in lower case → its names; none: it is left out.
+        rows: genre in lower case → its names; empty: it is left out.
     """
 
     rows: Mapping[str, tuple[str, ...]]
@@ -49,7 +49,7 @@ class GenreMap:
         return list(names)
 
     def unused(self, genres: Iterable[str]) -> list[str]:
-        """Rows for none of these genres, by their first column: perhaps they are misspelled."""
+        """First cells of the rows for none of these genres: perhaps they are misspelled."""
         known = {key for genre in genres for key in (_key(genre), spelling_key(genre))}
         return [key for key in self.rows if not {key, spelling_key(key)} & known]
 
@@ -64,34 +64,34 @@ def read_genre_map(path: Path) -> GenreMap:
     """Read a CSV with the columns `from` and `to`.
 
     Raises:
-        SettingsError: no such file, not UTF-8, another header, or a row that isn't clear; it names the line.
+        SettingsError: no such file, not UTF-8, another header, or an unclear row; it names the line.
     """
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
     rows: dict[str, tuple[str, ...]] = {}
     try:
         header = next(reader, [])
         if [_key(column) for column in header] != HEADER:
-            raise _error(path, 1, f"must be `from,to`, the names of the two columns. Received: {','.join(header)}")
+            raise _error(path, 1, f"must be the header `from,to`. Received: {','.join(header)}")
         for row in reader:
             if row:
                 _add_row(path, reader.line_num, row, rows)
     except csv.Error as e:
-        raise _error(path, reader.line_num, f"is no CSV ({e}): is a quote open?") from e
+        raise _error(path, reader.line_num, "is not valid CSV: is a quote missing?") from e
     return GenreMap(rows)
 
 
 def _add_row(path: Path, line: int, row: list[str], rows: dict[str, tuple[str, ...]]) -> None:
     if len(row) != len(HEADER):
         what = "one column" if len(row) == 1 else f"{len(row)} columns"
-        raise _error(path, line, f"has {what} and needs two, such as `hiphop,Rap`; put a name with a comma in quotes")
+        raise _error(path, line, f"has {what} and needs two, such as `hiphop,Rap`; put names with a comma in quotes")
     key, name = _key(row[0]), row[1].strip()
     if not key:
-        raise _error(path, line, "names no genre before the comma: name one of the model's, or delete the line")
+        raise _error(path, line, "has no genre before the comma: add one of the model's, or delete the line")
     if not is_printable_line(name):
-        raise _error(path, line, "has a name with control characters, or one that is too long: shorten or retype it")
+        raise _error(path, line, "has a name that is too long or contains control characters: shorten or retype it")
     before = rows.get(key)
     if before is not None and bool(before) != bool(name):
-        raise _error(path, line, f"contradicts an earlier line: {row[0].strip()} is left out in one of them")
+        raise _error(path, line, f"contradicts an earlier line: only one of them leaves out {row[0].strip()}")
     rows[key] = tuple(dict.fromkeys((*(before or ()), *([name] if name else ()))))
 
 
@@ -99,7 +99,7 @@ def _read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError as e:
-        raise SettingsError(f"{printable(str(path))}: no such file: name a CSV with the columns from,to") from e
+        raise SettingsError(f"{printable(str(path))}: no such file: give a CSV with the header from,to") from e
     except OSError as e:
         raise SettingsError(f"{printable(str(path))}: cannot be read ({e.strerror})") from e
     try:

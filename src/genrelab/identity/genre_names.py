@@ -8,107 +8,54 @@ from __future__ import annotations
 import re
 import unicodedata
 
-USUAL_NAMES: dict[str, tuple[str, ...]] = {
+_NAMES_TEXT = (
+    "Acid Jazz; Acoustic; Afrobeat; Big Band; Bluegrass; Bossa Nova; Britpop; Dancehall; Death Metal; Disco; "
+    "Downtempo; Dub; Dubstep; Easy Listening; Electro; Flamenco; Folk Rock; Funk; Grunge; Hard Rock; Hardcore; "
+    "Heavy Metal; Indie Pop; Indie Rock; Industrial; International; Lo-Fi; New Wave; Noise; Opera; Pop Rock; "
+    "Post-Punk; Post-Rock; Punk; Punk Rock; Reggae; Reggaeton; Rockabilly; Salsa; Samba; Shoegaze; Ska; Swing; "
+    "Synth-Pop; Tango; Techno; Thrash Metal; Trance; Trap; Trip-Hop"
+)
+_MUSIC_TEXT = (
+    "Alternative; Ambient; Blues; Christian; Country; Dance; Experimental; Folk; Gospel; Hip-Hop; House; Indie; "
+    "Jazz; Latin; Metal; New Age; Pop; Rap; Rock; Soul; World"
+)
+"""Genres whose name is also written with `music` behind it."""
+
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "A Cappella": ("acapella",),
-    "Acid Jazz": (),
-    "Acoustic": (),
-    "Afrobeat": (),
-    "Alternative": ("alternative music",),
     "Alternative Rock": ("alt rock", "alternrock"),
-    "Ambient": ("ambient music",),
     "Audiobook": ("audiobooks",),
-    "Big Band": (),
-    "Bluegrass": (),
-    "Blues": ("blues music",),
-    "Bossa Nova": (),
     "Breakbeat": ("breakbeats",),
-    "Britpop": (),
     "Children's Music": ("children", "children's", "kids", "kids music"),
     "Chiptune": ("chiptunes", "8-bit"),
-    "Christian": ("christian music",),
     "Classical": ("classical music", "klassik"),
     "Comedy": ("humour", "humor"),
-    "Country": ("country music",),
-    "Dance": ("dance music",),
-    "Dancehall": (),
-    "Death Metal": (),
-    "Disco": (),
-    "Downtempo": (),
     "Drum and Bass": ("dnb", "d&b", "drum 'n' bass"),
-    "Dub": (),
-    "Dubstep": (),
-    "Easy Listening": (),
     "EDM": ("electronic dance music",),
-    "Electro": (),
     "Electronic": ("electronica", "electronic music", "elektronik"),
-    "Experimental": ("experimental music",),
     "Field Recordings": ("field recording",),
-    "Flamenco": (),
-    "Folk": ("folk music",),
-    "Folk Rock": (),
-    "Funk": (),
-    "Gospel": ("gospel music",),
-    "Grunge": (),
-    "Hard Rock": (),
-    "Hardcore": (),
-    "Heavy Metal": (),
-    "Hip-Hop": ("hip hop music",),
     "Hip-Hop/Rap": ("rap and hip-hop", "rap/hip hop", "hip hop and rap"),
-    "House": ("house music",),
     "IDM": ("intelligent dance music",),
-    "Indie": ("indie music",),
-    "Indie Pop": (),
-    "Indie Rock": (),
-    "Industrial": (),
     "Instrumental": ("instrumentals",),
-    "International": (),
     "J-Pop": ("japanese pop",),
-    "Jazz": ("jazz music",),
     "K-Pop": ("korean pop",),
-    "Latin": ("latin music",),
-    "Lo-Fi": (),
-    "Metal": ("metal music",),
     "Musical": ("musicals", "show tunes"),
-    "New Age": ("new age music",),
-    "New Wave": (),
-    "Noise": (),
     "Old-Time / Historic": ("old-time", "historic"),
-    "Opera": (),
     "Podcast": ("podcasts",),
-    "Pop": ("pop music",),
-    "Pop Rock": (),
-    "Post-Punk": (),
-    "Post-Rock": (),
     "Progressive Rock": ("prog rock",),
     "Psychedelic": ("psychedelia",),
-    "Punk": (),
-    "Punk Rock": (),
     "R&B": ("rnb", "rhythm and blues"),
-    "Rap": ("rap music",),
-    "Reggae": (),
-    "Reggaeton": (),
-    "Rock": ("rock music",),
     "Rock and Roll": ("rock 'n' roll",),
-    "Rockabilly": (),
-    "Salsa": (),
-    "Samba": (),
-    "Shoegaze": (),
     "Singer-Songwriter": ("singer and songwriter",),
-    "Ska": (),
-    "Soul": ("soul music",),
     "Soul-RnB": ("soul/r&b", "r&b/soul", "soul and r&b", "r&b and soul"),
     "Soundtrack": ("soundtracks", "ost", "original soundtrack", "film score"),
     "Spoken": ("spoken word", "speech"),
-    "Swing": (),
-    "Synth-Pop": (),
-    "Tango": (),
-    "Techno": (),
-    "Thrash Metal": (),
-    "Trance": (),
-    "Trap": (),
-    "Trip-Hop": (),
-    "World": ("world music",),
 }
+USUAL_NAMES = (
+    dict.fromkeys(_NAMES_TEXT.split("; "), tuple[str, ...]())
+    | {name: (f"{name} music".casefold(),) for name in _MUSIC_TEXT.split("; ")}
+    | _OTHER_NAMES
+)
 """Usual name → other names of the same genre. What differs in case, spaces and punctuation only isn't listed."""
 
 _AND = re.compile(r"[&+]|\band\b", re.IGNORECASE)

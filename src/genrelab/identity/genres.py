@@ -1,4 +1,4 @@
-"""Genres as people write them: texts that name none, several genres in one text, and one spelling for each genre."""
+"""Genres as people write them: texts without a genre, several genres in one text, and one spelling for each genre."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NO_GENRE = frozenset(
         ),
     )
 )  # fmt: skip
-"""Texts that players, shops and people write where they know no genre, by their `spelling_key`."""
+"""Texts for an unknown genre, by their `spelling_key`."""
 
 USUAL_KEYS = frozenset(map(spelling_key, USUAL_NAMES))
-"""Genres that are known by themselves, whatever a collection holds."""
+"""Genres that are known without a collection."""
 
-KEEP_HINT = "--keep-spellings keeps genres as they are written"
+KEEP_HINT = "(--keep-spellings prevents this)"
 
 _NUMBERED = re.compile(r"\((\d{1,3}|RX|CR)\)")
 _SURE_SEPARATOR = re.compile(r"[;|\0]")
@@ -37,25 +37,25 @@ _NUMBERS = re.compile(r"\s*[+-]?\d+(?:[.,/]\d+)+\s*")
 
 @dataclass(frozen=True)
 class JoinedGenres:
-    """One genre for each label, or None, and what became of the labels, one sentence each."""
+    """One genre for each label, or None, and notes."""
 
     names: tuple[str | None, ...]
     notes: tuple[str, ...]
 
 
 def is_no_genre(name: str) -> bool:
-    """Does a text say that no genre is known: `Unknown`, `Other`, `-`, nothing?"""
+    """Does a text mean no genre: `Unknown`, `Other`, `-`, empty?"""
     return not any(unicodedata.category(c)[0] not in "PZC" for c in name) or spelling_key(name) in NO_GENRE
 
 
 def separate_genres(texts: Iterable[str], known: Collection[str] = ()) -> tuple[str, ...]:
-    """The genres in the values of a tag or a cell, each once; texts that name no genre are left out.
+    """The genres in the values of a tag or a cell, each once, without texts that mean no genre.
 
     `Rock; Pop` are two. `Rock, Pop` and `Rock/Pop` are two if each part is known to be a genre; a usual name with a
     slash, such as `Hip-Hop/Rap`, is one. ID3's numbers become names: `(17)` is Rock.
 
     Args:
-        known: `spelling_key` of further texts that are genres by themselves.
+        known: `spelling_key` of further texts that are genres.
     """
     found: dict[str, str] = {}
     for text in texts:
@@ -68,9 +68,9 @@ def separate_genres(texts: Iterable[str], known: Collection[str] = ()) -> tuple[
 
 
 def join_genres(labels: Sequence[str | None], *, keep_spellings: bool = False) -> JoinedGenres:
-    """One genre for each label: spellings of one genre are joined under the one that most labels have.
+    """One genre for each label: spellings of one genre are joined under the most frequent one.
 
-    Of several genres in a label the first counts. A label that names none becomes None.
+    Of several genres in a label the first is used. A label without a genre becomes None.
 
     Args:
         keep_spellings: leave all labels as they are.
@@ -88,7 +88,7 @@ def join_genres(labels: Sequence[str | None], *, keep_spellings: bool = False) -
 
 
 def spelling_counts(names: Iterable[str]) -> dict[str, Counter[str]]:
-    """`spelling_key` → how often each spelling of it occurs."""
+    """`spelling_key` → number of occurrences of each spelling."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for name in names:
         found[spelling_key(name)][name] += 1
@@ -109,7 +109,7 @@ def _without_numbers(text: str) -> str:
 
 
 def _parts(text: str, known: Collection[str]) -> list[str]:
-    """`Rock, Pop/Jazz` → all three, if they are genres."""
+    """`Rock, Pop/Jazz` → all three if they are genres."""
     if _NUMBERS.fullmatch(text):  # a fraction, or a time signature
         return [text]
     commas = text.split(",")
@@ -118,7 +118,7 @@ def _parts(text: str, known: Collection[str]) -> list[str]:
 
 
 def _parts_by_slash(text: str, known: Collection[str]) -> list[str]:
-    """`Rock/Pop` → both, if both are genres and the whole is no usual name."""
+    """`Rock/Pop` → both if both are genres and the whole is not a usual name."""
     parts = text.split("/")
     separate = len(parts) > 1 and not _is_usual(text) and _are_genres(parts, known)
     return parts if separate else [text]
@@ -135,7 +135,7 @@ def _is_usual(name: str) -> bool:
 def _joined_notes(
     labels: Sequence[str | None], separated: dict[str, tuple[str, ...]], names: Sequence[str | None]
 ) -> list[str]:
-    """One note on all genres that were written in several ways."""
+    """A note on all genres with several spellings."""
     written: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for label, name in zip(labels, names, strict=True):
         if label is not None and name is not None:
@@ -144,13 +144,11 @@ def _joined_notes(
     joined = []
     for name, spellings in sorted(written.items()):
         if len(spellings) > 1:
-            joined.append(f"{', '.join(sorted(spellings))} are {name}")
+            joined.append(f"{', '.join(sorted(spellings))} → {name}")
         elif len(texts := set().union(*spellings.values())) > 1:
             numbered = sorted(text for text in texts if _NUMBERED.match(text))
-            joined.append(
-                f"{', '.join(numbered)} is {name}" if numbered else f"{name} is written in ways that look alike"
-            )
-    return [f"spellings of one genre were joined: {join_first(joined, most=10)}; {KEEP_HINT}"] if joined else []
+            joined.append(f"{', '.join(numbered)} → {name}" if numbered else f"variants of {name} that look alike")
+    return [f"genres joined: {join_first(joined, most=10)} {KEEP_HINT}"] if joined else []
 
 
 def _several_notes(labels: Sequence[str | None], separated: dict[str, tuple[str, ...]]) -> list[str]:
@@ -159,7 +157,7 @@ def _several_notes(labels: Sequence[str | None], separated: dict[str, tuple[str,
         return []
     example = separated[several[0]]
     return [
-        f"{pluralize(several, 'track')} with several genres, of which the first counts: such as {' and '.join(example)}"
+        f"{pluralize(several, 'track')} with several genres, such as {' and '.join(example)}: the first one is used"
     ]
 
 
@@ -168,4 +166,4 @@ def _none_notes(labels: Sequence[str | None], names: Sequence[str | None]) -> li
     if not texts:
         return []
     shown = join_first([text or "(blank)" for text in sorted(texts)])
-    return [f"{pluralize(texts.total(), 'track')} labelled {shown}: taken as no genre; {KEEP_HINT}"]
+    return [f"{pluralize(texts.total(), 'track')} labelled {shown}: treated as without a genre {KEEP_HINT}"]

@@ -1,4 +1,4 @@
-"""Groups of tracks that belong together because they share something: a person, a recording, their audio."""
+"""Groups of tracks that share something: a person, a recording, their audio."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 
 def connected_groups(n: int, *keyings: Sequence[Iterable[object]], pairs: Iterable[tuple[int, int]] = ()) -> list[int]:
-    """Number of the group of each of `n` things: those are together that a chain of shared keys or pairs connects.
+    """Number of the group of each of `n` items: items are in one group if a chain of shared keys or pairs links them.
 
     Args:
-        keyings: keys of each thing; equal keys of one keying connect.
-        pairs: numbers of things that belong together.
+        keyings: keys of each item; equal keys of one keying link items.
+        pairs: numbers of linked items.
 
     Returns:
-        The smallest number of a thing of the group, for each thing.
+        The smallest number of an item in the group, for each item.
     """
     parent = list(range(n))
 

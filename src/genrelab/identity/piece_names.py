@@ -1,4 +1,4 @@
-"""The forms that names of pieces have, and when tracks whose names have such a form are pieces of one recording."""
+"""Patterns of the names of pieces, and when tracks with such names are pieces of one recording."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 from genrelab.identity.genre_names import spelling_key
 
 MIN_FILLED = 0.7
-"""Of the numbers from 0 or 1 to the last piece so many must be there, where the numbers alone are the sign."""
+"""Minimum share of the numbers from 0 or 1 to the last piece that must exist if numbers are the only sign."""
 
 MAX_NAME = 255
-"""Longer names are no file's: they are not looked at."""
+"""Longer names are not file names, and are ignored."""
 
 _SONGS_TEXT = (
     "audio chunk clip clips data demo excerpt file files frame instance item mp3 music part piece piste pt rec "
@@ -57,7 +57,7 @@ _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6, "vii": 7, "viii":
 
 @dataclass(frozen=True)
 class NamedPiece:
-    """A track whose name fits a pattern: the recording's part of it, and the numbers of the piece."""
+    """A track whose name matches a pattern: the recording's part of it, and the numbers of the piece."""
 
     track: int
     stem: str
@@ -66,22 +66,22 @@ class NamedPiece:
 
 @dataclass(frozen=True)
 class PiecePattern:
-    """A form of names, and when tracks of one stem are pieces of one recording.
+    """A pattern of names, and when tracks of one stem are pieces of one recording.
 
     Attributes:
         form: its group `stem` is the recording's part of a name; without one the folder's name is.
-        accepts: may a stem be a recording's (stem, genre)?
-        only_numbers: numbers are the only sign: songs may be numbered so, too.
+        accepts: called with (stem, genre): can the stem name a recording?
+        only_numbers: numbers are the only sign; songs may have them, too.
     """
 
     form: re.Pattern[str]
     accepts: Callable[[str, str | None], bool]
     are_pieces: Callable[[list[NamedPiece]], bool]
-    only_numbers: bool = False
+    only_numbers: bool
 
 
 def match_name(pattern: PiecePattern, path: PurePosixPath, track: int, genre: str | None) -> NamedPiece | None:
-    """A track as a piece of this pattern; None where its name has another form."""
+    """A track as a piece of this pattern; None if its name does not match."""
     name = _REPEATED_SPACE.sub(r"\1", _SUFFIX.sub("", path.name))
     fits = pattern.form.match(name) if len(name) <= MAX_NAME else None
     if fits is None:
@@ -94,7 +94,7 @@ def match_name(pattern: PiecePattern, path: PurePosixPath, track: int, genre: st
 
 
 def without_split_folders(folder: PurePosixPath) -> str:
-    """A folder's path without `train`, `test`, `fold1` and the like, in which pieces of one recording may be parted."""
+    """A folder's path without `train`, `test`, `fold1` and the like, which may separate pieces of one recording."""
     return "/".join(part for part in folder.parts if not _SPLIT_FOLDER.match(part))
 
 
@@ -105,7 +105,7 @@ def _value(text: str) -> float:
     return _ROMAN.get(text.casefold(), ord(text[0].casefold()) - ord("a") + 1)
 
 
-# --- Which stems a pattern takes ---
+# --- Which stems a pattern accepts ---
 
 
 def names_something(stem: str, genre: str | None) -> bool:
@@ -119,14 +119,14 @@ def _any_stem(stem: str, genre: str | None) -> bool:
 
 
 def _names_a_song(stem: str, genre: str | None) -> bool:
-    """Is it what one song may be called, and its last word none after which songs or works are numbered?"""
+    """Can it be the title of one song, without a last word that numbers songs or works?"""
     words = re.findall(r"[^\W\d_]+", stem.casefold())
     counts = bool(words) and words[-1] in SONGS | PARTS_OF_WORKS
     return len("".join(words)) > 1 and not counts and not _DATE.search(stem) and names_something(stem, genre)
 
 
 def _ends_with_number(stem: str, genre: str | None) -> bool:
-    """Is it a numbered song (`blues.00000`, `track 12`), and neither a date nor a disc?"""
+    """Is it a numbered song (`blues.00000`, `track 12`), but not a date or disc?"""
     ends = re.search(r"(?P<word>[^\W\d_]*)[\W_]*(?P<number>\d+)$", stem.casefold())
     if ends is None or ends["word"] in PARTS_OF_WORKS or _DATE.search(stem):
         return False
@@ -136,18 +136,14 @@ def _ends_with_number(stem: str, genre: str | None) -> bool:
 # --- When tracks of one stem are pieces ---
 
 
-def _always(group: list[NamedPiece]) -> bool:
-    return True
-
-
 def _is_run(group: list[NamedPiece]) -> bool:
-    """Are they numbered from 0 or 1 on, with few gaps?"""
+    """Are they numbered from 0 or 1, with few gaps?"""
     numbers = {piece.numbers[0] for piece in group}
     return min(numbers) <= 1 and len(numbers) >= MIN_FILLED * (max(numbers) - min(numbers) + 1)
 
 
 def _is_run_or_steps(group: list[NamedPiece]) -> bool:
-    """Are they so numbered, or do they start at 0, 30, 60 …?"""
+    """Are they numbered from 0 or 1, or do they start at 0, 30, 60 …?"""
     return _is_run(group) or (len({piece.numbers for piece in group}) > 2 and _are_starts(group))
 
 
@@ -164,7 +160,7 @@ def _are_starts(group: list[NamedPiece]) -> bool:
 
 
 def _are_stretches(group: list[NamedPiece]) -> bool:
-    """Have all but a shorter last one length, or does each begin where another ends? Years are no seconds."""
+    """Do all but a shorter last one have one length, or does each start where another ends? Years are not seconds."""
     stretches = sorted({piece.numbers for piece in group})
     lengths = [round(end - start, 2) for start, end in stretches]
     if min(lengths) <= 0 or max(lengths) < 2 or all(1900 <= n <= 2100 for stretch in stretches for n in stretch):
@@ -173,64 +169,58 @@ def _are_stretches(group: list[NamedPiece]) -> bool:
     return one_length or all(a[1] == b[0] for a, b in pairwise(stretches))
 
 
-def _form(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
+def _pattern(
+    form: str,
+    accepts: Callable[[str, str | None], bool] = names_something,
+    are_pieces: Callable[[list[NamedPiece]], bool] = lambda group: True,
+    *,
+    only_numbers: bool = False,
+) -> PiecePattern:
+    return PiecePattern(re.compile(form, re.IGNORECASE), accepts, are_pieces, only_numbers)
 
-
-_NUMBER_BEHIND = _form(r"(?P<stem>.*?[^\s._\-(\[#])[\s._\-(\[#]{1,3}(?P<n>\d{1,9})\s?[)\]]?$")
 
 PATTERNS = (
     # song (part 2), song pt. II
-    PiecePattern(
-        _form(
-            rf"(?P<stem>.*?\w){_SPACE}?[\s._\-(\[]\s?(?:part|pt|teil|partie|parte)s?"
-            rf"(?:{_SPACE}{{0,3}}(?P<n>\d{{1,5}})|{_SPACE}{{1,3}}(?P<r>[ivx]{{1,4}}|[a-h]))"
-            r"(?:\s?(?:of|/|von|de|sur)\s?\d+)?\s?[)\]]?$"
-        ),
+    _pattern(
+        rf"(?P<stem>.*?\w){_SPACE}?[\s._\-(\[]\s?(?:part|pt|teil|partie|parte)s?"
+        rf"(?:{_SPACE}{{0,3}}(?P<n>\d{{1,5}})|{_SPACE}{{1,3}}(?P<r>[ivx]{{1,4}}|[a-h]))"
+        r"(?:\s?(?:of|/|von|de|sur)\s?\d+)?\s?[)\]]?$",
         _any_stem,
-        _always,
     ),
     # song_chunk_07, song.seg3, blues00000seg1
-    PiecePattern(
-        _form(rf"(?P<stem>.*?\w)(?:{_SPACE}?[\s._\-(\[]\s?|(?<=\d)){_PIECE}{_SPACE}{{0,3}}(?P<n>\d{{1,5}})\s?[)\]]?$"),
-        names_something,
-        _always,
-    ),
+    _pattern(rf"(?P<stem>.*?\w)(?:{_SPACE}?[\s._\-(\[]\s?|(?<=\d)){_PIECE}{_SPACE}{{0,3}}(?P<n>\d{{1,5}})\s?[)\]]?$"),
     # part1_song, chunk 2 - song
-    PiecePattern(_form(rf"{_PIECE}{_SPACE}?(?P<n>\d{{1,5}}){_SPACE}{{1,3}}(?P<stem>.+)$"), names_something, _always),
+    _pattern(rf"{_PIECE}{_SPACE}?(?P<n>\d{{1,5}}){_SPACE}{{1,3}}(?P<stem>.+)$"),
     # song 1 of 3
-    PiecePattern(_form(rf"(?P<stem>.+?){_SPACE}(?P<n>\d{{1,5}})\s?of\s?\d{{1,5}}$"), names_something, _always),
+    _pattern(rf"(?P<stem>.+?){_SPACE}(?P<n>\d{{1,5}})\s?of\s?\d{{1,5}}$"),
     # track-3s-7
-    PiecePattern(
-        _form(rf"(?P<stem>.+?){_SPACE}{{1,3}}{_NUMBER}{_S}{_SPACE}{{1,3}}(?P<n>\d{{1,5}})$"), _any_stem, _always
-    ),
+    _pattern(rf"(?P<stem>.+?){_SPACE}{{1,3}}{_NUMBER}{_S}{_SPACE}{{1,3}}(?P<n>\d{{1,5}})$", _any_stem),
     # song_0-30, song_30-60
-    PiecePattern(_form(rf"(?P<stem>.+?)[\s._\-@(\[]{{1,3}}{_STRETCH}[)\]]?$"), names_something, _are_stretches),
+    _pattern(rf"(?P<stem>.+?)[\s._\-@(\[]{{1,3}}{_STRETCH}[)\]]?$", names_something, _are_stretches),
     # a folder for each song: song/0-30
-    PiecePattern(_form(rf"{_STRETCH}$"), names_something, _are_stretches),
+    _pattern(rf"{_STRETCH}$", names_something, _are_stretches),
     # song_0s, song_30s, song_start60s
-    PiecePattern(
-        _form(rf"(?P<stem>.+?)[\s._\-@]{{1,3}}(?:t|at|start|from|offset)?{_SPACE}?(?P<n>{_NUMBER}){_S}$"),
+    _pattern(
+        rf"(?P<stem>.+?)[\s._\-@]{{1,3}}(?:t|at|start|from|offset)?{_SPACE}?(?P<n>{_NUMBER}){_S}$",
         names_something,
         _are_starts,
     ),
     # blues.00000.0
-    PiecePattern(
-        _form(r"(?P<stem>.*?[^\s._\-(\[#])[\s._\-(\[#]{1,3}(?P<n>\d{1,5})\s?[)\]]?$"), _ends_with_number, _always
-    ),
+    _pattern(r"(?P<stem>.*?[^\s._\-(\[#])[\s._\-(\[#]{1,3}(?P<n>\d{1,5})\s?[)\]]?$", _ends_with_number),
     # a folder for each song: song/segment_3
-    PiecePattern(_form(rf"{_PIECE}{_SPACE}?(?P<n>\d{{1,5}})$"), names_something, _is_run),
+    _pattern(rf"{_PIECE}{_SPACE}?(?P<n>\d{{1,5}})$", names_something, _is_run),
     # a folder for each song, or for each album: song/0
-    PiecePattern(_form(r"(?P<n>\d{1,5})$"), _names_a_song, _is_run, only_numbers=True),
+    _pattern(r"(?P<n>\d{1,5})$", _names_a_song, _is_run, only_numbers=True),
     # song_01, song [2], song_30
-    PiecePattern(_NUMBER_BEHIND, _names_a_song, _is_run_or_steps, only_numbers=True),
+    _pattern(
+        r"(?P<stem>.*?[^\s._\-(\[#])[\s._\-(\[#]{1,3}(?P<n>\d{1,9})\s?[)\]]?$",
+        _names_a_song,
+        _is_run_or_steps,
+        only_numbers=True,
+    ),
     # 0_song, 1_song
-    PiecePattern(
-        _form(r"(?P<n>\d{1,5})[\s._\-]{1,3}(?P<stem>.*[^\W\d_].*)$"), _names_a_song, _is_run, only_numbers=True
-    ),
+    _pattern(r"(?P<n>\d{1,5})[\s._\-]{1,3}(?P<stem>.*[^\W\d_].*)$", _names_a_song, _is_run, only_numbers=True),
     # song_a, song_b, song_c
-    PiecePattern(
-        _form(r"(?P<stem>.*?\w)[\s._\-(]{1,3}(?P<n>[a-h])\)?$"), _names_a_song, _is_long_run, only_numbers=True
-    ),
+    _pattern(r"(?P<stem>.*?\w)[\s._\-(]{1,3}(?P<n>[a-h])\)?$", _names_a_song, _is_long_run, only_numbers=True),
 )
-"""The surest first. A track counts for the first pattern by which it is a piece."""
+"""The clearest first. A track counts for the first pattern by which it is a piece."""

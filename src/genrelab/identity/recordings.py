@@ -1,8 +1,8 @@
-"""Which tracks are pieces of one recording: as stated, else by names such as `blues.00000.0` and `song (part 2)`.
+"""Finds tracks that are pieces of one recording: as stated, else by names such as `blues.00000.0` and `song (part 2)`.
 
-Pieces of one recording are nearly the same track: learned from and scored at once they make any model look good. Some
-names say that they are pieces (`piece_names.py`). Others have numbers only, as songs may have, too: they are kept
-together all the same, for that does little harm, and the note says that it is not known.
+Pieces of one recording are nearly the same track: in both the training and the test set they make any model look good.
+Some names are clear (`piece_names.py`). Others have only numbers, as songs may have, too: these tracks are kept
+together as a precaution, with a note.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from genrelab.identity.piece_names import (
 )
 
 PERHAPS = "perhaps "
-"""Start of the key of a recording of which nothing but numbers in the names of its pieces is known."""
+"""Start of the key of a recording that is known only by numbers in the names of its pieces."""
 
 MAX_PIECES = 20
-"""A longer run that is most of its genre, and the only one there, may as well be numbered songs."""
+"""A longer run that is most of its genre, and the only one in it, may be numbered songs."""
 
 MIN_STEMS = 3
-"""So many stems that are numbered alike show a way of numbering; where they are most tracks, that is said."""
+"""Minimum number of stems with the same numbering; if they have most of the tracks, a note reports them."""
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """The recording of each track, None for one by itself, and what was found, one sentence each."""
+    """The recording of each track, None for a track by itself, and notes."""
 
     of: tuple[str | None, ...]
     notes: tuple[str, ...]
@@ -56,9 +56,9 @@ def find_recordings(
 
     Args:
         names: path below ROOT, or id, of each track.
-        genres: of each track: a number for each track of a genre (`rock_01`) is no sign of pieces.
-        stated: the recording where it is known, such as from a column; names are looked at where it is not.
-        artists: of each track, None where unknown: what several artists have numbered alike are songs.
+        genres: of each track: numbered tracks of a genre (`rock_01`) are not pieces.
+        stated: the recording where it is known, such as from a column; elsewhere names are used.
+        artists: of each track, None where unknown: tracks of several artists with one numbering are songs.
     """
     known = {i: key for i, key in enumerate(stated or ()) if key is not None}
     sure: dict[int, str] = {}
@@ -76,16 +76,23 @@ def find_recordings(
         start = PERHAPS if pattern.only_numbers else ""
         found |= {piece.track: start + _first_name(names, group) for group in groups for piece in group}
     of = tuple(known.get(i) or sure.get(i) or perhaps.get(i) for i in range(len(names)))
-    n_in_all = len(set(of) - {None}) + of.count(None)
     still_unsure = [[p for p in group if of[p.track] is None] for group in unsure]
-    notes = (*_sure_note(names, sure, n_in_all), *_perhaps_note(names, perhaps), *_unsure_note(names, still_unsure))
-    return Recordings(of, notes)
+    notes = [
+        f"{pluralize(found, 'track')} {are} pieces of {pluralize(set(found.values()), 'recording')} (judging by "
+        f"{sign}), and {own} stay in one set: {_example(names, found)}"
+        for found, are, sign, own in (
+            (sure, "are", "their names", "the pieces of one"),
+            (perhaps, "may be", "the numbers in their names", "those with the same name before the number"),
+        )
+        if found
+    ]
+    return Recordings(of, (*notes, *_unsure_note(names, still_unsure)))
 
 
 def _groups(
     pattern: PiecePattern, names: Sequence[str], genres: Sequence[str | None], tracks: Sequence[int]
 ) -> tuple[list[list[NamedPiece]], list[list[NamedPiece]]]:
-    """Tracks that are pieces of one recording by this pattern; and tracks of one stem that are not."""
+    """Groups of tracks that are pieces of one recording by this pattern, and groups of one stem that are not."""
     found: dict[tuple[str, str, str | None], list[NamedPiece]] = defaultdict(list)
     for i in tracks:
         path = PurePosixPath(unicodedata.normalize("NFC", names[i].replace("\\", "/")))
@@ -96,7 +103,7 @@ def _groups(
                 folder, genre = without_split_folders(path.parent), None
             found[folder, piece.stem.casefold(), genre].append(piece)
     groups = [g for g in found.values() if len({piece.numbers for piece in g}) > 1]
-    # Where pieces are missing, many recordings together show how they were numbered.
+    # If pieces are missing, many recordings together show the numbering.
     together = [piece for group in groups for piece in group]
     shared = pattern.only_numbers and len(groups) >= MIN_STEMS and pattern.are_pieces(together)
     taken = [group for group in groups if shared or pattern.are_pieces(group)]
@@ -107,9 +114,9 @@ def _groups(
 def _without_plain_numbering(
     groups: list[list[NamedPiece]], genres: Sequence[str | None]
 ) -> tuple[list[list[NamedPiece]], list[list[NamedPiece]]]:
-    """Groups beside which their genre has other tracks; and those that are (nearly) all of it: songs, or pieces?
+    """Groups whose genre has other tracks, too; and unclear groups, which are (nearly) all of their genre.
 
-    A stem that several genres have is plain numbering: neither.
+    A stem in several genres is plain numbering: neither.
     """
     sizes = Counter(genres)
     spread: dict[str, set[str | None]] = defaultdict(set)
@@ -135,7 +142,7 @@ def _are_most(groups: list[list[NamedPiece]], n_tracks: int) -> bool:
 
 
 def _first_name(names: Sequence[str], group: list[NamedPiece]) -> str:
-    """A name for a recording: that of its first piece, which no other recording has."""
+    """A name for a recording: that of its first piece, which is unique."""
     return names[min(group, key=lambda piece: (piece.numbers, names[piece.track])).track]
 
 
@@ -147,32 +154,13 @@ def _example(names: Sequence[str], of: dict[int, str]) -> str:
     return join_first([names[i] for i, key in of.items() if key == first], most=3)
 
 
-def _sure_note(names: Sequence[str], of: dict[int, str], n_in_all: int) -> list[str]:
-    if not of:
-        return []
-    return [
-        f"{pluralize(of, 'track')} are pieces of {pluralize(set(of.values()), 'recording')} by their names "
-        f"({_example(names, of)}): those of one recording stay together in every split; "
-        f"{pluralize(n_in_all, 'recording')} in all"
-    ]
-
-
-def _perhaps_note(names: Sequence[str], of: dict[int, str]) -> list[str]:
-    if not of:
-        return []
-    return [
-        f"{pluralize(of, 'track')} are numbered like pieces of {pluralize(set(of.values()), 'recording')} "
-        f"({_example(names, of)}): in case they are, those of one stay together in every split; a table can say what "
-        "is one recording (--group-column)"
-    ]
-
-
 def _unsure_note(names: Sequence[str], unsure: list[list[NamedPiece]]) -> list[str]:
     groups = [group for group in unsure if len(group) > 1]
     if not groups:
         return []
     example = " … ".join(names[groups[0][i].track] for i in (0, -1))
     return [
-        f"{sum(map(len, groups)):,} tracks are numbered as pieces of one recording may be ({example}) and are not kept "
-        "together: if they are pieces, every figure is too high until a table names their recordings (--group-column)"
+        f"{sum(map(len, groups)):,} tracks may be pieces of recordings (judging by the numbers in their names), but "
+        f"are not kept together: {example}; if they are pieces, accuracies are too high: list the tracks in a table "
+        "with their recordings (--group-column)"
     ]

@@ -1,7 +1,7 @@
 """Checks for what tracks have in common: a file, audio, an artist, an album, a row of features.
 
-Each compares either two sides, the tracks that are learned from and those that are scored, or any two tracks of a
-collection. What is not known is counted, never taken for clean.
+Each compares training tracks with test tracks, or any two tracks of a collection. Unknown values are counted, and are
+never treated as clean.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ANY_ALBUM = re.compile(
 )
 """Titles that albums of different artists share."""
 
-NO_FINGERPRINTS = "near duplicates, and copies with other tags, are unknown: run the same `prepare` again"
+NO_FINGERPRINTS = "near-duplicates and copies with other tags were not checked: run the same `prepare` again"
 
 SharedPair = tuple[int, int, str, float | None, float | None]
 """A pair: index of a, index of b, what they share, offset_s, score."""
@@ -44,7 +44,7 @@ SharedPair = tuple[int, int, str, float | None, float | None]
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check: `pairs` iterates over all pairs, `two_genres` are tracks that leak under another genre."""
+    """Result of one check: `pairs` iterates over all pairs, `two_genres` are tracks with a copy of another genre."""
 
     name: str
     known: int
@@ -56,6 +56,7 @@ class Check:
     two_genres: AbstractSet[int] = frozenset()
 
     def to_json(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The check as it is written into an audit."""
         rows = islice(self.pairs(), MAX_LISTED_PAIRS)
         pairs = [{"a": ids[a], "b": ids[b], "what": w, "offset_s": o, "score": s} for a, b, w, o, s in rows]
         counts = {"known": self.known, "leaking": self.leaking, "of": self.of, "n_pairs": self.n_pairs}
@@ -66,22 +67,22 @@ def copy_checks(prepared: Prepared, sides: Sides) -> list[Check]:
     """Checks for the same file under two ids, exact copies and near duplicates; in tables, for equal rows."""
     t = prepared.tracks
     if "table" in prepared.views:
-        what, note = _pair_describer(t, "same features"), "audio is unknown: this is a table of features"
-        return [_shared_key_check("same_features", _feature_row_keys(prepared), sides, what, note)]
-    same_track = _shared_key_check("same_track", t["path"], sides, lambda a, b: "same file under two ids")
+        what, note = _pair_describer(t, "same features"), "a table of features has no audio to compare"
+        return [shared_key_check("same_features", _feature_row_keys(prepared), sides, what, note)]
+    same_track = shared_key_check("same_track", t["path"], sides, lambda a, b: "same file under two ids")
     prints, payloads = prepared.fingerprints() or (None, dict[str, str]())
     audio = _audio_keys(prepared, payloads)
     same_file, other_tags = _pair_describer(t, "same file"), _pair_describer(t, "same audio with other tags")
-    same_audio = _shared_key_check(
+    same_audio = shared_key_check(
         "same_audio", audio, sides,
         lambda a, b: (same_file if t["sha256"][a] == t["sha256"][b] else other_tags)(a, b),
-        None if prints is not None else "copies with other tags are unknown",
+        None if prints is not None else "copies with other tags were not checked",
     )  # fmt: skip
     same_audio = replace(same_audio, two_genres=_two_genres(audio, t["genre"], sides))
     return [same_track, same_audio, _near_duplicate_check(prepared, sides, audio, prints)]
 
 
-def copy_groups(prepared: Prepared) -> list[list[int]]:
+def copy_groups(prepared: Prepared, checks: Sequence[Check]) -> list[list[int]]:
     """Tracks that hold the same recording, by file, audio or fingerprint, or have equal rows in a table of features.
 
     Groups of two or more, each in order.
@@ -89,9 +90,8 @@ def copy_groups(prepared: Prepared) -> list[list[int]]:
     if "table" in prepared.views:
         rows = [() if key is None else (key,) for key in _feature_row_keys(prepared)]
         return _members(connected_groups(len(prepared), rows))
-    prints, payloads = prepared.fingerprints() or ([], dict[str, str]())
-    index = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
-    pairs = [(index[p.a], index[p.b]) for p in _near_duplicate_pairs(prepared, prints)]
+    _, payloads = prepared.fingerprints() or ([], dict[str, str]())
+    pairs = [(a, b) for check in checks if check.name == "near_duplicate" for a, b, *_ in check.pairs()]
     keyings = [
         [() if k is None or status != "ok" else (k,) for k, status in zip(keys, prepared.tracks["status"], strict=True)]
         for keys in (prepared.tracks["path"], _audio_keys(prepared, payloads))
@@ -107,28 +107,43 @@ def _members(group: Sequence[int]) -> list[list[int]]:
 
 
 def _audio_keys(prepared: Prepared, payloads: Mapping[str, str]) -> list[str | None]:
-    """SHA-256 of each track's audio without tags, of its file where that is not known."""
+    """SHA-256 of each track's audio without tags, or of its file if that is unknown."""
     t = prepared.tracks
     return [payloads.get(i) or sha for i, sha in zip(t["track_id"], t["sha256"], strict=True)]
 
 
-def _shared_key_check(
+def shared_key_check(
     name: str, keys: Sequence[str | None], sides: Sides, what: Callable[[int, int], str], note: str | None = None
 ) -> Check:
-    found = find_collisions(keys, sides)
+    """The check for tracks of both sides with the same key. Its pairs are counted without writing out every one.
+
+    Args:
+        keys: by track; None where unknown, which equals no other.
+        what: called with a pair; returns what they share.
+    """
+    groups = _shared_key_groups(keys, sides)
     known = sum(keys[i] is not None for i in sides.scored)
-    of = len(sides.scored)
-    return Check(name, known, found.leaking, of, found.n_pairs,
-                  lambda: ((a, b, what(a, b), None, None) for a, b in found.pairs()), note)  # fmt: skip
+    leaking = len({i for _, scored in groups for i in scored})
+    if sides.within_collection:
+        n_pairs = sum(len(a) * (len(a) - 1) // 2 for a, _ in groups)
+    else:
+        n_pairs = sum(len(a) * len(b) for a, b in groups)
+
+    def pairs() -> Iterator[SharedPair]:
+        for learned, scored in groups:
+            for a, b in combinations(learned, 2) if sides.within_collection else product(learned, scored):
+                yield a, b, what(a, b), None, None
+
+    return Check(name, known, leaking, len(sides.scored), n_pairs, pairs, note)
 
 
 def _two_genres(keys: Sequence[str | None], genres: Sequence[str | None], sides: Sides) -> frozenset[int]:
-    """Scored tracks whose key a learned one has under another genre."""
-    learned: dict[str | None, set[str]] = {}
-    for i in sides.learned:
-        if keys[i] is not None and (genre := genres[i]) is not None:
-            learned.setdefault(keys[i], set()).add(genre)
-    return frozenset(i for i in sides.scored if genres[i] is not None and learned.get(keys[i], set()) - {genres[i]})
+    """Test tracks with the key of a training track of another genre."""
+    found: set[int] = set()
+    for learned, scored in _shared_key_groups(keys, sides):
+        named = {genres[i] for i in learned} - {None}
+        found.update(i for i in scored if genres[i] is not None and named - {genres[i]})
+    return frozenset(found)
 
 
 def artist_and_album_checks(prepared: Prepared, sides: Sides) -> list[Check]:
@@ -136,24 +151,30 @@ def artist_and_album_checks(prepared: Prepared, sides: Sides) -> list[Check]:
     t = prepared.tracks
     artists = [artist_key(a) for a in t["artist"]]
     albums = [_album_key(*of) for of in zip(t["artist"], t["album"], t["path"], strict=True)]
-    n, unknown = len(sides.learned) + len(sides.scored), [sum(k[i] is None for i in sides.learned | sides.scored)
-                                                            for k in (artists, albums)]  # fmt: skip
-    notes = [f"{what} are unknown for {u:,} of {pluralize(n, 'track')}" if u else None
-             for what, u in zip(("artists", "albums"), unknown, strict=True)]  # fmt: skip
+
+    def note(what: str, keys: Sequence[str | None]) -> str | None:
+        unknown = sum(keys[i] is None for i in sides.learned | sides.scored)
+        n = pluralize(len(sides.learned) + len(sides.scored), "track")
+        return f"{what} are unknown for {unknown:,} of {n}" if unknown else None
+
     return [
         *_piece_checks(prepared, sides),
-        _shared_key_check("same_artist", artists, sides, lambda a, b: printable(str(t["artist"][b])), notes[0]),
-        _shared_key_check("same_album", albums, sides, lambda a, b: printable(str(t["album"][b])), notes[1]),
+        shared_key_check(
+            "same_artist", artists, sides, lambda a, b: printable(str(t["artist"][b])), note("artists", artists)
+        ),
+        shared_key_check(
+            "same_album", albums, sides, lambda a, b: printable(str(t["album"][b])), note("albums", albums)
+        ),
     ]
 
 
 def _piece_checks(prepared: Prepared, sides: Sides) -> Iterator[Check]:
-    """Checks for pieces of one recording, and for what is only numbered so; none where no track is either."""
+    """Checks for pieces of one recording, and for tracks that are only numbered like pieces; none without any."""
     recordings = prepared.tracks["recording"]
     for name, perhaps in (("same_recording", False), ("numbered_alike", True)):
         keys = [key if key is not None and is_perhaps(key) == perhaps else None for key in recordings]
         if any(key is not None for key in keys):
-            found = _shared_key_check(name, keys, sides, lambda a, b: "pieces of one recording")
+            found = shared_key_check(name, keys, sides, lambda a, b: "pieces of one recording")
             yield replace(found, known=found.of)
 
 
@@ -180,7 +201,7 @@ def _pair_describer(tracks: Mapping[str, Sequence[Any]], what: str) -> Callable[
 
 
 def _feature_row_keys(prepared: Prepared) -> list[str | None]:
-    """By track, a hash of its row of a table; None where all values are equal: failed extractions leave such rows."""
+    """By track, a hash of its row of a table; None if all values are equal: failed extractions leave such rows."""
     ids, _, _, values = prepared.features("table")
     varied = values.min(axis=1) < values.max(axis=1) if values.shape[1] else np.zeros(len(ids), np.bool_)
     of = {i: hashlib.sha256(row.tobytes()).hexdigest() for i, row, ok in zip(ids, values, varied, strict=True) if ok}
@@ -190,7 +211,7 @@ def _feature_row_keys(prepared: Prepared) -> list[str | None]:
 def _near_duplicate_check(
     prepared: Prepared, sides: Sides, audio: Sequence[str | None], prints: Sequence[Fingerprint] | None
 ) -> Check:
-    """Near duplicates that are not exact copies; `prints`: the preparation's fingerprints, None where unknown."""
+    """Near-duplicates that are not exact copies; `prints`: the preparation's fingerprints, None if unknown."""
     of = len(sides.scored)
     if prints is None:
         return Check("near_duplicate", 0, 0, of, 0, lambda: iter(()), NO_FINGERPRINTS)
@@ -198,7 +219,8 @@ def _near_duplicate_check(
     index = {t: i for i, t in enumerate(prepared.tracks["track_id"])}
     what = _pair_describer(prepared.tracks, "may be the same recording")
     rows: list[SharedPair] = []
-    for pair in _near_duplicate_pairs(prepared, prints):
+    stored = _stored_pairs(prepared)
+    for pair in find_near_duplicates(prints) if stored is None else stored:
         a, b, offset = index[pair.a], index[pair.b], pair.offset_s
         if not (a in sides.learned and b in sides.scored):
             a, b, offset = b, a, -offset
@@ -206,14 +228,8 @@ def _near_duplicate_check(
             rows.append((a, b, what(a, b), offset, pair.score))
     leaking = {i for a, b, *_ in rows for i in ((a, b) if sides.within_collection else (b,))}
     known = sum(prepared.tracks["track_id"][i] in comparable for i in sides.scored)
-    note = None if known == of else f"{pluralize(of - known, 'track')} too short or too plain to compare"
+    note = None if known == of else f"{pluralize(of - known, 'track')} too short or too uniform to compare"
     return Check("near_duplicate", known, len(leaking), of, len(rows), lambda: iter(rows), note)
-
-
-def _near_duplicate_pairs(prepared: Prepared, prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
-    """All near duplicates of a preparation: those that `prepare` listed, else searched for."""
-    stored = _stored_pairs(prepared)
-    return find_near_duplicates(prints) if stored is None else stored
 
 
 def _stored_pairs(prepared: Prepared) -> list[NearDuplicate] | None:
@@ -233,16 +249,17 @@ def _stored_pairs(prepared: Prepared) -> list[NearDuplicate] | None:
 
 
 def fingerprints_of(prepared: Prepared) -> str | None:
+    """SHA-256 of the preparation's fingerprints; None without any."""
     sha256: str | None = prepared.about.get("files", {}).get(FINGERPRINTS_FILE)
     return sha256
 
 
-# --- Which tracks have something in common, counted and listed without writing out every pair ---
+# --- Tracks with something in common, counted and listed without storing every pair ---
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Tracks between which something in common is a leak: learned and scored ones, or any two of a collection."""
+    """Tracks that must have nothing in common: training (learned) and test (scored) tracks, or any two tracks."""
 
     learned: AbstractSet[int]
     scored: AbstractSet[int]
@@ -253,45 +270,14 @@ class Sides:
         return self.learned is self.scored
 
 
-@dataclass(frozen=True)
-class Collisions:
-    """Tracks that share a key, by groups of (learned, scored); for a whole collection both are the same."""
-
-    groups: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-    within_collection: bool
-
-    @property
-    def leaking(self) -> int:
-        """Number of scored tracks that share a group with a learned one."""
-        return len({i for _, scored in self.groups for i in scored})
-
-    @property
-    def n_pairs(self) -> int:
-        """Number of pairs."""
-        if self.within_collection:
-            return sum(len(a) * (len(a) - 1) // 2 for a, _ in self.groups)
-        return sum(len(a) * len(b) for a, b in self.groups)
-
-    def pairs(self) -> Iterator[tuple[int, int]]:
-        """Every (learned, scored) pair, group by group."""
-        for a, b in self.groups:
-            yield from combinations(a, 2) if self.within_collection else product(a, b)
-
-
-def find_collisions(keys: Sequence[object | None], sides: Sides) -> Collisions:
-    """Tracks of both sides with the same key.
-
-    Args:
-        keys: by track; None where unknown, which equals no other.
-    """
-    by_key: dict[object, list[int]] = {}
+def _shared_key_groups(keys: Sequence[object | None], sides: Sides) -> list[tuple[list[int], list[int]]]:
+    """Groups of (learned, scored) tracks with the same key; for a whole collection both are the same."""
+    by_key: dict[object, list[int]] = defaultdict(list)
     for i in sorted(sides.learned | sides.scored):
         if keys[i] is not None:
-            by_key.setdefault(keys[i], []).append(i)
-    found = []
-    for members in by_key.values():
-        learned = tuple(i for i in members if i in sides.learned)
-        scored = tuple(i for i in members if i in sides.scored)
-        if (len(members) > 1) if sides.within_collection else (learned and scored):
-            found.append((learned, scored))
-    return Collisions(tuple(found), sides.within_collection)
+            by_key[keys[i]].append(i)
+    groups = [
+        ([i for i in members if i in sides.learned], [i for i in members if i in sides.scored])
+        for members in by_key.values()
+    ]
+    return [(a, b) for a, b in groups if (len(a) > 1 if sides.within_collection else a and b)]

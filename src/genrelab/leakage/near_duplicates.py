@@ -1,13 +1,13 @@
-"""Finds tracks that share audio: the landmarks of all of them are compared through one index, never each with each.
+"""Finds tracks that share audio, by comparing their landmarks through one index instead of in pairs.
 
-1. Three landmarks that follow each other closely are a hash: their bins, and how far apart in time they are.
-2. All hashes are sorted: clips that share one may share audio. Of one that many clips have, each is compared with the
-   next few alone.
-3. Hashes that two clips share at one and the same offset are votes. Where enough of them agree, the clips are aligned
-   at that offset, and the share of landmarks that match decides.
+1. Three landmarks that closely follow each other make a hash: their bins, and their distances in time.
+2. All hashes are sorted: clips with equal hashes may share audio. If many clips have a hash, each is compared only with
+   the next few.
+3. Hashes that two clips share at the same offset are votes. With enough votes the clips are aligned at that offset, and
+   the share of matching landmarks decides.
 
-Time and memory: no more than `MAX_KEYS` hashes are kept, chosen by their value, so that two clips keep the same ones.
-A collection of up to 5,000 clips of 30 s keeps all; a larger one finds short excerpts less often.
+Time and memory: at most `MAX_KEYS` hashes are kept, chosen by their value, so that two clips keep the same ones.
+A collection of up to 5,000 clips of 30 s keeps all; in a larger one short excerpts are found less often.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from numpy.typing import NDArray
 from genrelab.features.fingerprint import BINS, FRAME_S, Fingerprint, Landmarks
 
 FAN_OUT = 6
-"""A landmark is hashed with every two of the next six after it."""
+"""A landmark is hashed with every two of the next six."""
 
-MAX_HASH_FRAMES = 60  # frames, 2.1 s: the furthest landmark of a hash
+MAX_HASH_FRAMES = 60  # frames, 2.1 s: the longest hash
 STEP = 2  # frames: distances in time are hashed this coarsely
 MAX_KEYS = 1 << 26  # of 8 bytes
 CHUNK = 1 << 22  # keys processed at once
 COMMON_HASH_CLIPS, COMMON_HASH_PARTNERS = 32, 4
-"""Where more than `COMMON_HASH_CLIPS` clips have a hash, each is compared with the next `COMMON_HASH_PARTNERS` alone,
-so that the work stays linear."""
+"""If more than `COMMON_HASH_CLIPS` clips have a hash, each is compared only with the next `COMMON_HASH_PARTNERS`, so
+that the work stays linear."""
 MAX_PAIRS = 1 << 22  # pairs of hashes whose votes are counted at once
 MIN_VOTES, MIN_THINNED_VOTES = 6, 2
-"""Hashes that must agree on an offset before clips are compared: 2 s of MP3 leave 38 at least. Of thinned hashes
-fewer, but never one alone."""
-OFFSETS = 4  # of two clips that are tried: where music repeats itself, the one with most votes may be a bar off
+"""Hashes that must agree on an offset before clips are compared: 2 s of MP3 have 38 or more. For thinned hashes fewer,
+but never a single one."""
+OFFSETS = 4  # tried for two clips: if music repeats itself, the one with most votes may be a bar off
 
 MIN_LANDMARKS = 16  # landmarks of either clip in the overlap; with fewer, matches may be chance
 MIN_OVERLAP_FRAMES = 34  # 1.2 s
 THRESHOLD, THRESHOLD_OF_MANY, MANY_LANDMARKS = 0.55, 0.51, 100
-"""Share of landmarks that match, and the one that suffices in an overlap of so many landmarks (3 s and more): 0.6 or
-more in 2 s of MP3, of textures like noise 0.52 in 5 s; at most 0.24 in different songs of real music, 0.5 in those that
-a synthesiser plays with the same notes and voices (benchmarks/duplicates.py)."""
+"""Minimum share of matching landmarks, and the minimum in an overlap with at least `MANY_LANDMARKS` (3 s and more):
+copies reach 0.6 or more in 2 s of MP3, noisy textures 0.52 in 5 s; different songs of real music reach at most 0.24,
+those of a synthesiser with the same notes and voices 0.5 (benchmarks/duplicates.py)."""
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads bits (Knuth, volume 3, 6.4)
 
@@ -51,10 +51,10 @@ Keys = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two tracks that share audio: what sounds in `a` at t seconds sounds in `b` at t + `offset_s`.
+    """Two tracks that share audio: `a` at t seconds is `b` at t + `offset_s`.
 
     Attributes:
-        score: share of landmarks that match where the two overlap, from `THRESHOLD_OF_MANY` to 1.
+        score: share of matching landmarks in the overlap, from `THRESHOLD_OF_MANY` to 1.
     """
 
     a: str
@@ -64,14 +64,14 @@ class NearDuplicate:
 
 
 def find_near_duplicates(prints: Sequence[Fingerprint]) -> list[NearDuplicate]:
-    """Pairs of different tracks that hold the same recording, or a stretch of it, however it is encoded.
+    """Pairs of different tracks with the same recording, or a part of it, in any encoding.
 
     Args:
         prints: one for each clip.
 
     Returns:
-        each pair of tracks once, `a` before `b` in the order of `prints`, sorted by that order; of several clips and
-        offsets the best score.
+        Each pair of tracks once, `a` before `b` in the order of `prints`, sorted by that order, with the best score of
+        all clips and offsets.
     """
     order: dict[str, int] = {}
     tracks = np.array([order.setdefault(p.track_id, len(order)) for p in prints], np.int64)
@@ -113,7 +113,7 @@ def _choose_layout(prints: Sequence[Fingerprint]) -> _KeyLayout:
 
 
 def _clip_keys(marks: Landmarks, clip: int, layout: _KeyLayout) -> Keys:
-    """Hashes of one clip that are kept, each with clip and frame below it."""
+    """The kept hashes of one clip, with clip and frame in the low bits."""
     frames, bins = marks[:, 0].astype(np.int64), marks[:, 1].astype(np.uint64)
     later = np.searchsorted(frames, frames, side="right")  # the first landmark after each
     found = [_hash_triples(frames, bins, later, i, j, layout.thin) for i, j in combinations(range(FAN_OUT), 2)]
@@ -127,7 +127,7 @@ def _clip_keys(marks: Landmarks, clip: int, layout: _KeyLayout) -> Keys:
 def _hash_triples(
     frames: NDArray[np.int64], bins: NDArray[np.uint64], later: NDArray[np.int64], i: int, j: int, thin: int
 ) -> tuple[Keys, NDArray[np.int64]]:
-    """Hashes of every landmark with the i-th and j-th after it, and the frames of these landmarks."""
+    """Hashes of every landmark with the i-th and j-th after it, and their frames."""
     a = np.flatnonzero(later + j < len(frames))
     b, c = later[a] + i, later[a] + j
     near = frames[c] - frames[a] <= MAX_HASH_FRAMES
@@ -142,7 +142,7 @@ def _hash_triples(
 
 
 def _sorted_keys(prints: Sequence[Fingerprint], layout: _KeyLayout) -> Keys:
-    room = np.empty(2 * layout.expected + 1_000, np.uint64)  # memory is taken only where it is written
+    room = np.empty(2 * layout.expected + 1_000, np.uint64)  # memory is used only where it is written
     n = 0
     for clip, fingerprint in enumerate(prints):
         keys = _clip_keys(fingerprint.landmarks, clip, layout)[: len(room) - n]
@@ -154,9 +154,9 @@ def _sorted_keys(prints: Sequence[Fingerprint], layout: _KeyLayout) -> Keys:
 
 
 def _shared_keys(keys: Keys, layout: _KeyLayout) -> tuple[Keys, NDArray[np.uint8]]:
-    """Of sorted keys those whose hash two clips or more have, and the number of following keys to compare each with.
+    """The sorted keys whose hash several clips have, and the number of following keys to compare each with.
 
-    Of a hash that a clip has several times its first is kept. They overwrite `keys`, a chunk at a time.
+    A hash that a clip has several times is kept once. They overwrite `keys`, a chunk at a time.
     """
     at, n, n_partners = 0, 0, [np.zeros(0, np.uint8)]
     while at < len(keys):
@@ -184,7 +184,7 @@ def _hash_end(keys: Keys, at: int, layout: _KeyLayout) -> int:
 
 
 def _changes(values: Keys) -> NDArray[np.bool_]:
-    """For each value, does it differ from the one before?"""
+    """Does each value differ from the one before?"""
     changed = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=changed[1:])
     return changed
@@ -194,7 +194,7 @@ def _changes(values: Keys) -> NDArray[np.bool_]:
 
 
 def _candidates(prints: Sequence[Fingerprint], tracks: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Rows of (clip, later clip, offset in frames) that hashes agree on, sorted by clip."""
+    """Rows of (clip, later clip, offset in frames) with enough votes, sorted by clip."""
     layout = _choose_layout(prints)
     keys, n_partners = _shared_keys(_sorted_keys(prints, layout), layout)
     clips = (keys >> np.uint64(layout.frame_bits) & np.uint64((1 << layout.clip_bits) - 1)).astype(np.int32)
@@ -216,7 +216,7 @@ def _candidates(prints: Sequence[Fingerprint], tracks: NDArray[np.int64]) -> Ite
 
 
 def _clip_blocks(clips: NDArray[np.int32], n_partners: NDArray[np.uint8]) -> Iterator[slice]:
-    """Slices of rows: whole clips with about `MAX_PAIRS` pairs together."""
+    """Slices of rows: whole clips with about `MAX_PAIRS` pairs in all."""
     borders = np.append(np.flatnonzero(np.diff(clips, prepend=-1)), len(clips))
     pairs = np.concatenate(([0], np.cumsum(n_partners, dtype=np.int64)))[borders]
     at = 0
@@ -235,7 +235,7 @@ def _count_up(sizes: NDArray[np.uint8]) -> NDArray[np.int64]:
 def _count_votes(
     a: NDArray[np.int64], b: NDArray[np.int64], shift: NDArray[np.int64], n_clips: int, least: int
 ) -> NDArray[np.int64]:
-    """Rows of (a, b, shift) with `least` votes on one offset or two side by side; of a pair the `OFFSETS` best."""
+    """Rows of (a, b, shift) with `least` votes on one offset or two adjacent ones; for each pair the best `OFFSETS`."""
     span = 1 << 18  # more than twice the frames that a clip can have
     cells, votes = np.unique((a * n_clips + b) * span + shift + span // 2, return_counts=True)
     together = votes.copy()
@@ -256,7 +256,7 @@ def _count_votes(
 def _compare_candidates(
     prints: Sequence[Fingerprint], candidates: Iterator[NDArray[np.int64]]
 ) -> Iterator[tuple[int, int, int, float]]:
-    """Candidates whose landmarks match, with the share of them that do."""
+    """Candidates with enough matching landmarks, and their share."""
     current, occupied = -1, np.zeros((0, 0), np.bool_)
     for a, b, shift in (row for rows in candidates for row in rows.tolist()):
         if a != current:
@@ -267,7 +267,7 @@ def _compare_candidates(
 
 
 def _occupancy(marks: Landmarks) -> NDArray[np.bool_]:
-    """(frames + 2, bins + 2): is there a landmark here or in an adjacent cell? Frame and bin 0 have index 1."""
+    """(frames + 2, bins + 2): is there a landmark in this or an adjacent cell? Frame and bin 0 have index 1."""
     near = np.zeros((int(marks[-1, 0]) + 3, BINS + 2), np.bool_)
     for frame in range(3):
         for bin_ in range(3):
@@ -276,9 +276,9 @@ def _occupancy(marks: Landmarks) -> NDArray[np.bool_]:
 
 
 def _overlap_score(a: Landmarks, b: Landmarks, occupied: NDArray[np.bool_], shift: int) -> tuple[float, int]:
-    """Share of the landmarks that match where `a`, moved by `shift` frames, overlaps `b`, and of how many.
+    """Share of matching landmarks where `a`, moved by `shift` frames, overlaps `b`, and their number.
 
-    0 where the overlap is too short.
+    0 if the overlap is too short.
     """
     moved = a[:, 0].astype(np.int64) + shift
     start, end = max(int(moved[0]), int(b[0, 0])), min(int(moved[-1]), int(b[-1, 0]))

@@ -1,4 +1,4 @@
-"""Which tracks are learned from, which choose, which are scored; artists stay on one side.
+"""Splits tracks into training, validation and test set; artists stay in one set.
 
 In: genres, artists and official parts. Out: `split.Split`, a part and a role for each track. Start with `split.py`.
 """

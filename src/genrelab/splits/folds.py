@@ -1,4 +1,4 @@
-"""Folds for calibrating a classifier's probabilities, with the tracks of an artist kept together where possible."""
+"""Folds for calibrating a classifier's probabilities, with the tracks of an artist kept together if possible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Numbers = NDArray[np.int64]
 
 
 def ensure_two_groups(y: Numbers, group: Numbers) -> tuple[Numbers, Numbers, list[int]]:
-    """Rows to use and their groups, such that every genre has two groups, one to fit and one to calibrate on.
+    """Rows to use and their groups, so that every genre has two groups, one to fit and one to calibrate on.
 
     Rows of a genre with a single artist are treated as independent; the row of a genre with a single row is doubled.
 
@@ -29,10 +29,10 @@ def ensure_two_groups(y: Numbers, group: Numbers) -> tuple[Numbers, Numbers, lis
 
 
 def separable_rows(y: Numbers, group: Numbers) -> NDArray[np.bool_]:
-    """Rows that can be held out artist by artist: each of their genres would still have another artist.
+    """Rows that can be held out artist by artist: each of their genres still has another artist.
 
-    All rows of an artist who is the only one of some genre are excluded, also those of other genres: otherwise the
-    artist would be both fitted on and predicted.
+    All rows of the only artist of a genre are excluded, also those of other genres: otherwise the artist would be both
+    fitted on and predicted.
 
     Args:
         y, group: genre and artist number, shape (rows,).
@@ -52,8 +52,8 @@ def separable_rows(y: Numbers, group: Numbers) -> NDArray[np.bool_]:
 def make_folds(y: Numbers, group: Numbers, *, seed: int) -> tuple[list[tuple[Numbers, Numbers]], bool]:
     """(fitted, held-out) row numbers of up to 5 folds with every genre among the fitted rows of each.
 
-    Where every row is its own group, the artists are unknown: folds are then contiguous runs of each genre's rows,
-    since adjacent tracks of a collection are often by one artist.
+    If every row is its own group, the artists are unknown: folds are then contiguous runs of each genre's rows, since
+    adjacent tracks of a collection are often by one artist.
 
     Returns:
         The folds, and whether groups were kept together; genres that share too few artists do not allow that.

@@ -1,7 +1,7 @@
 """Assigns groups of tracks to parts, so that every part holds its fraction of every genre.
 
-A group (an artist, or a single track) is never divided. Large groups are placed first where they are
-needed most, then single moves and swaps lower the remaining squared deviation.
+A group (an artist, or a single track) is never divided. Large groups are placed first, where they are needed most; then
+single moves and swaps lower the remaining squared deviation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 ROUNDS = 6  # of moves and swaps; the second seldom improves anything
-PARTNERS = 128  # tried for a swap with each group; exhaustive for the few groups of a small dataset
+PARTNERS = 128  # tried for a swap with each group; all of them in a small dataset
 MIN_GAIN = 1e-7  # a smaller gain is rounding, or a track in thousands
 
 
@@ -33,14 +33,14 @@ def share_out(
 
     Args:
         genres: of each track.
-        groups: of each track, None where it has none.
+        groups: of each track, None without one.
         fractions: target share of each part, adding up to 1.
         needs: part p gets some of every genre that has at least needs[p] groups, where that is possible;
             needs[0] = 1, and smaller numbers have priority.
         seed: decides among equals, and the order of the search.
 
     Returns:
-        One number per track; the same for the same tracks and seed, in whatever order.
+        One number per track; the same for the same tracks and seed in any order.
     """
     column = {genre: n for n, genre in enumerate(sorted(set(genres)))}
     row = {group: n for n, group in enumerate(sorted({g for g in groups if g is not None}))}
@@ -114,7 +114,7 @@ class _Search:
             self._reassign(int(self.free[best]), int(to))
 
     def _apply_swaps(self) -> bool:
-        """Swap groups of different parts where that lowers the cost; for single tracks moves suffice."""
+        """Swap groups of different parts if that lowers the cost; for single tracks moves suffice."""
         changed = False
         for a in self.rng.permutation(self.free[self.counts[self.free, -1] > 1]):
             n = min(PARTNERS, len(self.free))

@@ -1,4 +1,4 @@
-"""The tracks that a split is made of, and which of them may not be parted."""
+"""The tracks of a split, and which of them must stay together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TrackTable:
 
     rows: tuple[int, ...]
     genres: tuple[str, ...]  # of each track; "" where it is not usable
-    artists: tuple[str | None, ...]  # of each track; equal for tracks that may not be parted by the artist split
+    artists: tuple[str | None, ...]  # of each track; the artist split keeps equal ones together
     recordings: tuple[object | None, ...]
     official: tuple[str | None, ...]
     seed: int
@@ -29,7 +29,7 @@ class TrackTable:
 
     @property
     def own_group(self) -> tuple[str, ...]:
-        """A group of its own for every recording, sorting as `rows`; the tab avoids clashes with names of artists."""
+        """One group per recording, sorted like `rows`; the tab avoids clashes with names of artists."""
         first: dict[object, int] = {}
         place = {i: n for n, i in enumerate(self.rows)}
         for i in self.rows:
@@ -55,9 +55,9 @@ class TrackTable:
 
 
 def artist_key(artist: str | None) -> str | None:
-    """Normal form of an artist's name: case, spacing and encoding of accents do not matter; None where unknown.
+    """Normal form of an artist's name, without case, spacing and encoding of accents; None if unknown.
 
-    Other spellings of a name have been joined when the dataset was loaded (`identity/artists.py`).
+    Other spellings of a name were joined when the dataset was loaded (`identity/artists.py`).
     """
     if artist is None or is_no_artist(artist):
         return None
@@ -67,9 +67,9 @@ def artist_key(artist: str | None) -> str | None:
 def artists_with_recordings(
     artists: Sequence[str | None], recordings: Sequence[object | None] | None
 ) -> tuple[str | None, ...]:
-    """Key of the artist of each track, equal also where a recording connects two artists; None where unknown.
+    """Key of the artist of each track, equal for artists of one recording; None if unknown.
 
-    A track without an artist has that of its recording.
+    A track without an artist gets that of its recording.
     """
     keys = [artist_key(artist) for artist in artists]
     if recordings is None or not any(r is not None for r in recordings):

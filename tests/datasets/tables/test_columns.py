@@ -80,8 +80,8 @@ def test_dates_and_times_are_left_out(tmp_path: Path, name: str, cell: Any) -> N
 @pytest.mark.parametrize(
     ("name", "cells", "reason"),
     [
-        ("row", range(1, N + 1), "numbers the rows"),
-        ("x", range(1000, 1000 + N), "numbers the rows"),
+        ("row", range(1, N + 1), "row numbers"),
+        ("x", range(1000, 1000 + N), "row numbers"),
         ("x", RNG.permutation(N).tolist(), "identifiers"),
         ("x", [*range(N - 1), N], "identifiers"),
         ("user_id", [i % 5 for i in range(N)], "identifiers"),
@@ -91,8 +91,8 @@ def test_dates_and_times_are_left_out(tmp_path: Path, name: str, cell: Any) -> N
         ("file_id", [i if i % 3 else f"x{i}" for i in range(N)], "identifiers"),
         ("x", [f"{i:032x}" for i in range(N)], "identifiers"),
         ("x", [f"123e4567-e89b-12d3-a456-4266141740{i:02d}" for i in range(N)], "identifiers"),
-        ("x", [3.5] * N, "the same in all rows"),
-        ("x", [3.5, None] * (N // 2), "the same in all rows"),
+        ("x", [3.5] * N, "constant"),
+        ("x", [3.5, None] * (N // 2), "constant"),
         ("x", [True, False] * (N // 2), "true or false"),
         ("x", ["yes", "no"] * (N // 2), "true or false"),
         ("x", ["Wahr", "Falsch", None] * (N // 3), "true or false"),
@@ -169,14 +169,14 @@ def test_columns_decide_for_each_other(
 
 def test_other_notations_are_noted(tmp_path: Path) -> None:
     dataset = load_csv(tmp_path, {"x": [f"1.{i:03d},5" for i in range(N)]})
-    assert "1 column read with a decimal comma ('1.000,5' is 1000.5): x" in dataset.notes
+    assert "1 column with a decimal comma, so '1.000,5' is 1000.5: x" in dataset.notes
     assert not any("decimal" in n for n in load_csv(tmp_path, {"x": NOISE}).notes)
 
 
 def test_wrong_cell_is_named_with_its_row(tmp_path: Path) -> None:
     cells = [f"{x:.2f}" for x in NOISE]
     for wrong in ("1,5", "oops", "1:50", "12 %"):
-        with pytest.raises(DatasetError, match=f"row 8, column x: '{wrong}' is no number with a decimal point"):
+        with pytest.raises(DatasetError, match=f"row 8, column x: '{wrong}' is not a number with a decimal point"):
             load_csv(tmp_path, {"x": [*cells[:7], wrong, *cells[8:]]})
 
 
@@ -213,8 +213,8 @@ def test_columns_of_parquet(tmp_path: Path) -> None:
 
 def test_many_columns_left_out_are_counted(tmp_path: Path) -> None:
     dataset = load_csv(tmp_path, {f"c{i}": [1] * N for i in range(30)})
-    assert left_out(dataset).startswith("30 columns left out: c0 (the same in all rows), ")
-    assert left_out(dataset).endswith("c19 (the same in all rows) and 10 more")
+    assert left_out(dataset).startswith("30 columns left out: c0 (constant), ")
+    assert left_out(dataset).endswith("c19 (constant) and 10 more")
 
 
 @pytest.mark.parametrize("name", ["Track ID", "track_id", "trackId", "track-id", " Track.Id"])

@@ -83,7 +83,7 @@ def test_pieces_may_stand_anywhere_in_the_table_and_some_lack_a_name(tmp_path: P
     frame.to_csv(tmp_path / "t.csv", index=False)
     dataset = table.load(tmp_path / "t.csv", DatasetOptions())
     assert sum(t.recording is None for t in dataset.tracks) == 5
-    assert f"{frame['track_name'].nunique()} recordings from column track_name; 5 rows without" in dataset.notes
+    assert f"{frame['track_name'].nunique()} recordings from column track_name; 5 rows without one" in dataset.notes
 
 
 @pytest.mark.parametrize("name", ["take", "master", "work", "what", "group"])
@@ -92,7 +92,7 @@ def test_a_column_that_may_name_recordings_is_noted(tmp_path: Path, name: str, n
     cells = [i // PIECES for i in range(N)] if numbered else SONGS
     dataset = load(tmp_path, {"filename": FILES, name: cells})
     assert n_recordings(dataset) == 0
-    assert doubts(dataset) == [f"column {name} may say which rows are pieces of one recording: --group-column {name}"]
+    assert doubts(dataset) == [f"column {name} may name recordings: if so, use --group-column {name}"]
     assert features(dataset) == ("x",), "numbers of runs of rows tell the genre"
     stated = load(tmp_path, {"filename": FILES, name: cells}, group_column=name)
     assert n_recordings(stated) == N // PIECES and doubts(stated) == []
@@ -144,7 +144,7 @@ def test_names_of_the_files_of_a_manifest_say_nothing_more(tmp_path: Path) -> No
 def test_the_place_of_a_piece_is_no_feature_by_its_name(tmp_path: Path, name: str) -> None:
     dataset = load(tmp_path, {name: [i % 5 * 1.5 for i in range(N)], "segment_energy": [i * 7 % 11 for i in range(N)]})
     assert features(dataset) == ("segment_energy", "x")
-    assert f"1 column left out: {name} (the place of a piece in its recording)" in dataset.notes
+    assert f"1 column left out: {name} (position in a recording)" in dataset.notes
 
 
 def test_numbers_that_begin_anew_in_each_recording_are_no_feature(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_numbers_that_begin_anew_in_each_recording_are_no_feature(tmp_path: Path
     }  # fmt: skip
     dataset = load(tmp_path, columns)
     assert features(dataset) == ("mode", "x")
-    assert "1 column left out: which (the place of a piece in its recording)" in dataset.notes
+    assert "1 column left out: which (position in a recording)" in dataset.notes
     assert "which" in features(load(tmp_path, {"which": columns["which"]})), "of no recordings it is a number as others"
 
 

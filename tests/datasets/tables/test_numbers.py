@@ -103,7 +103,6 @@ def test_notes_show_an_example_of_each_notation() -> None:
     columns["d"] = read_numbers(["1,234"])
     marks: dict[str, DecimalMark] = {"a": "comma", "b": "comma", "c": "point", "d": "point"}
     assert notation_notes(columns, marks, "like the other columns") == [
-        "2 columns read with a decimal comma ('-1.234,5' is -1234.5): a, b",
-        "1 column read with a decimal point like the other columns, though another reading is possible "
-        "('1,234' is 1234): d",
+        "2 columns with a decimal comma, so '-1.234,5' is -1234.5: a, b",
+        "1 column with a decimal point (like the other columns; ambiguous), so '1,234' is 1234: d",
     ]

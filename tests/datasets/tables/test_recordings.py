@@ -37,8 +37,8 @@ def test_repeated_ids_are_pieces_of_one_recording(tmp_path: Path, name: str) -> 
     assert list(recordings(dataset).items())[:3] == [("7", None), ("8", None), ("9", None)]
     assert {k: v for k, v in recordings(dataset).items() if v == "6"} == {"6#1": "6", "6#2": "6", "6#3": "6"}
     assert (
-        f"7 ids of column {name} in 21 rows: taken as pieces of one recording each, such as 0#1, 0#2 and 1 more"
-        in dataset.notes
+        f"21 rows share 7 ids of column {name}: rows with the same id are pieces of one recording, such as 0#1, "
+        "0#2 and 1 more" in dataset.notes
     )
     assert dataset.features is not None  # each row keeps its own values
     assert dataset.features.values[dataset.features.columns.index("x"), 0] == pytest.approx(21 * 37 % 11 / 7)
@@ -53,7 +53,7 @@ def test_id_column_may_be_named(tmp_path: Path) -> None:
 def test_pieces_under_two_genres_stay_together_and_are_named(tmp_path: Path) -> None:
     dataset = load(tmp_path, {"track_id": [i % 12 for i in range(N)]})
     assert len(set(recordings(dataset).values())) == 12
-    assert any(n.startswith("12 recordings under two genres or more, kept together: 0, 1,") for n in dataset.notes)
+    assert any(n.startswith("12 recordings with several genres: 0, 1,") for n in dataset.notes)
 
 
 def test_ids_stay_unique_whatever_they_look_like(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_unique_names_are_the_ids(tmp_path: Path, name: str) -> None:
     dataset = load(tmp_path, {name: [f"{g}.{i:05d}.{i % 6}.wav" for i, g in enumerate(GENRES)]})
     assert dataset.tracks[0].track_id == "g0.00000.0.wav"
     assert set(recordings(dataset).values()) == {None}
-    assert f"no column track_id (--id-column): tracks are called by column {name}" in dataset.notes
+    assert f"ids from column {name} (change it with --id-column)" in dataset.notes
     assert features(dataset) == ("x",)
 
 
@@ -111,7 +111,7 @@ def test_what_names_no_track_leaves_rows_numbered(tmp_path: Path, name: str, cel
     dataset = load(tmp_path, {name: cells})
     assert [t.track_id for t in dataset.tracks] == [str(n) for n in range(1, N + 1)]
     assert set(recordings(dataset).values()) == {None}
-    assert "no column track_id (--id-column): tracks are numbered by their rows, from 1" in dataset.notes
+    assert "ids are row numbers, as there is no column track_id (change it with --id-column)" in dataset.notes
 
 
 def test_titles_of_several_artists_are_several_recordings(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_group_column_states_the_recordings(tmp_path: Path) -> None:
     dataset = load(tmp_path, {"take": [i // 4 if i > 3 else None for i in range(N)]}, group_column="take")
     assert recordings(dataset)["1"] is None
     assert recordings(dataset)["8"] == recordings(dataset)["5"] == "1"
-    assert "5 recordings from column take; 4 rows without" in dataset.notes
+    assert "5 recordings from column take; 4 rows without one" in dataset.notes
     assert features(dataset) == ("x",)
 
 

@@ -47,7 +47,7 @@ def test_artist_column_option(tmp_path: Path) -> None:
 def test_credits_of_a_manifest(tmp_path: Path) -> None:
     dataset = load(tmp_path, "path,genre,artist,albumartist,artist_mbid\na.wav,a,X,Y,id\n")
     assert dataset.tracks[0].credit == Credit(("X",), ("id",), ("Y",))
-    assert not any("not read" in n for n in dataset.notes)
+    assert not any("ignored" in n for n in dataset.notes)
 
 
 @pytest.mark.parametrize("header", ["Track ID,Genre,x", "trackId,GENRE,x", " track_id , genre , x "])

@@ -1,102 +1,95 @@
-"""`doctor ROOT`: print the check-up of machine and data as a table or as one JSON object.
+"""`doctor ROOT`: print the state of machine and data as a table or as one JSON object.
 
-The table is printed as results arrive: the machine at once, the data when all is decoded, TensorFlow last.
+The table is printed as results arrive: the machine first (only problems, unless `--verbose`), then the data, then what
+a training needs.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from genrelab.cli import console
-from genrelab.cli.output.tables import finding
+from genrelab.cli.options import SourceOptions
 from genrelab.core.errors import printable
 from genrelab.core.processes import available_cores
-from genrelab.core.progress import ignore
 from genrelab.core.text import pluralize
 from genrelab.datasets import exclusions
 from genrelab.datasets.artists import UNKNOWN_ARTISTS
-from genrelab.datasets.base import Dataset, DatasetOptions
+from genrelab.datasets.base import Dataset
 from genrelab.datasets.exclusions import Exclusion
 from genrelab.doctor import machine
 from genrelab.doctor.data import PLAIN_FILES, Checkup, check_dataset, find_dataset, prepared_bytes
 from genrelab.doctor.faults import KINDS, Fault, track_name
-from genrelab.doctor.machine import NOTE, REPAIR, Finding
+from genrelab.doctor.machine import NOTE, OK, REPAIR, Finding
 from genrelab.models import devices
 
 MAX_TRACKS_SHOWN = 5
-"""Number of tracks that are printed per kind of fault; JSON has all."""
+"""Maximum number of tracks printed per kind of fault; JSON has all."""
 
 
-@dataclass(frozen=True)
-class DoctorRequest:
-    """Arguments of the command: where the data are, dataset options, and the path of the manifest."""
+def run_doctor(
+    source: SourceOptions,
+    *,
+    jobs: int | None = None,
+    manifest: Path | None = None,
+    model: str | None = None,
+    accelerator: bool = False,
+    as_json: bool = False,
+) -> bool:
+    """Check machine and data, print the findings, and write the manifest if a path for it was given.
 
-    root: Path
-    dataset: str = "auto"
-    options: Mapping[str, Any] = field(default_factory=dict)  # of `DatasetOptions`
-    jobs: int | None = None
-    manifest: Path | None = None
-    model: str | None = None
+    An earlier manifest is replaced, even if no track needs excluding; rows that a person added are kept.
 
-    @property
-    def file(self) -> Path:
-        """Path of the manifest."""
-        return self.manifest or Path(exclusions.DEFAULT_FILE_NAME)
-
-
-def run_doctor(request: DoctorRequest, as_json: bool) -> bool:
-    """Check machine and data, print the findings, write the manifest if there is something to exclude.
-
-    An earlier manifest is replaced even if nothing is left to exclude; rows that a person added are kept.
+    Args:
+        accelerator: also start TensorFlow and train a small model on each device.
 
     Returns:
         True if nothing must be repaired.
 
     Raises:
-        DatasetError: no data at ROOT, or another file is in the manifest's place.
+        DatasetError: no data at ROOT, or the manifest would replace another kind of file.
         SettingsError: invalid options.
     """
-    exclusions.check_replaceable(request.file)
-    added = exclusions.read_manual_rows(request.file, [kind.name for kind in KINDS.values() if kind.excluded])
-    dataset = find_dataset(request.root, request.dataset, DatasetOptions(**request.options))
+    added: tuple[Exclusion, ...] = ()
+    if manifest is not None:
+        exclusions.check_replaceable(manifest)
+        added = exclusions.read_manual_rows(manifest, [kind.name for kind in KINDS.values() if kind.excluded])
+    dataset = find_dataset(source.root, source.dataset, source.dataset_options())
     printer = _DoctorPrinter(as_json)
     try:
-        checkup = _check_data(request, dataset, printer)
+        with devices.device_probe() if accelerator else nullcontext() as tensorflow:
+            printer.add_machine(machine.check_machine(model))
+            with console.progress_bar("Decoding") as progress:
+                checkup = check_dataset(dataset, jobs=jobs, progress=progress)
+            printer.data(checkup)
+            if tensorflow is not None:
+                printer.add(machine.check_training(tensorflow))
     except KeyboardInterrupt:
         raise console.NothingToResume from None
-    rows = [] if dataset.name == PLAIN_FILES else [*checkup.exclusions, *added]
-    if rows or (request.file.exists() and dataset.name != PLAIN_FILES):
-        exclusions.write(request.file, rows)
-    return printer.end(request, checkup, rows, len(added))
+    if dataset.name != PLAIN_FILES and checkup.sounds and machine.can_train():
+        printer.add(machine.check_capacity(prepared_bytes(checkup), jobs or available_cores()))
+    rows = [*checkup.exclusions, *added]
+    if manifest is not None:
+        exclusions.write(manifest, rows)
+    return printer.end(source, manifest, checkup, rows, len(added))
 
 
-def _check_data(request: DoctorRequest, dataset: Dataset, printer: _DoctorPrinter) -> Checkup:
-    """Check the machine, then the data, then what a training needs."""
-    trains = dataset.name != PLAIN_FILES and machine.can_train()
-    if trains and dataset.features is not None:
-        printer.add(machine.check_machine(request.model))
-        printer.data(checkup := check_dataset(dataset, progress=ignore))
-        printer.add([machine.training_not_checked()])
-        return checkup
-    with devices.device_probe() if trains else nullcontext() as tensorflow:
-        printer.add(machine.check_machine(request.model))
-        with console.progress_bar("Decoding") as progress:
-            checkup = check_dataset(dataset, jobs=request.jobs, progress=progress)
-        printer.data(checkup)
+def check_without_data(model: str | None, *, accelerator: bool, as_json: bool) -> bool:
+    """`doctor` without ROOT; True if nothing must be repaired."""
+    printer = _DoctorPrinter(as_json)
+    with devices.device_probe() if accelerator else nullcontext() as tensorflow:
+        printer.add(machine.check_machine(model))
         if tensorflow is not None:
-            console.notify("TensorFlow begins, and learns a task on every device whose answer is known: some seconds …")
             printer.add(machine.check_training(tensorflow))
-    if trains and checkup.sounds:
-        printer.add(machine.check_capacity(prepared_bytes(checkup), request.jobs or available_cores()))
-    return checkup
+    return printer.verdict()
 
 
 class _DoctorPrinter:
@@ -107,14 +100,28 @@ class _DoctorPrinter:
         self._findings: list[Finding] = []
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Print findings of the machine."""
+        """Print findings."""
         for f in findings:
             self._findings.append(f)
             self._line(f.state, f.part, f.name, f.found, f.remedy)
 
+    def add_machine(self, findings: Iterable[Finding]) -> None:
+        """Print the problems of the machine; what works is counted, unless `--verbose`."""
+        found = list(findings)
+        self._findings += found
+        good = [f for f in found if f.state == OK and not console.is_verbose()]
+        for f in found:
+            if f not in good:
+                self._line(f.state, f.part, f.name, f.found, f.remedy)
+        if good:
+            self._line(OK, "machine", "this machine", f"{pluralize(good, 'check')} passed; -v lists them")
+
     def _line(self, state: str, part: str, name: str, found: str, remedy: str | None = None) -> None:
-        if not self._as_json:
-            finding(state, part, name, found, remedy)
+        if self._as_json:
+            return
+        typer.echo(f"{state.upper() if state == REPAIR else state:<7} {part:<9} {name:<16} {printable(found)}")
+        if remedy:
+            typer.echo(f"{'':<35}→ {printable(remedy)}")
 
     def _notify(self, line: str) -> None:
         if not self._as_json:
@@ -133,30 +140,41 @@ class _DoctorPrinter:
                 name = track_name(dataset.tracks[fault.index])
                 self._notify(f"{'':<35}{name}{': ' if fault.detail else ''}{printable(fault.detail)}")
             if len(of_kind) > MAX_TRACKS_SHOWN:
-                self._notify(f"{'':<35}… and {len(of_kind) - MAX_TRACKS_SHOWN:,} more; --json names all")
+                self._notify(f"{'':<35}… and {len(of_kind) - MAX_TRACKS_SHOWN:,} more; --json lists all")
             self._notify(f"{'':<35}→ {KINDS[kind].remedy}")
-        self._notify("")
 
-    def end(self, request: DoctorRequest, checkup: Checkup, rows: list[Exclusion], n_added: int) -> bool:
+    def end(
+        self, source: SourceOptions, manifest: Path | None, checkup: Checkup, rows: list[Exclusion], n_added: int
+    ) -> bool:
         """Print the verdict and the next command; True if nothing must be repaired.
 
-        The last `n_added` of `rows` were added to the manifest by a person.
+        A person added the last `n_added` of `rows` to the manifest.
         """
-        broken = [f.name for f in self._findings if f.state == REPAIR]
-        broken += [
-            f"{kind} ({len(of_kind)})" for kind, of_kind in _faults_by_kind(checkup) if KINDS[kind].state == REPAIR
-        ]
-        next_command = _next_command(request) if rows else None
-        if self._as_json:
-            data = _to_json(checkup) | {"manifest": str(request.file) if rows else None, "next": next_command}
-            found = [asdict(f) for f in self._findings]
-            typer.echo(json.dumps({"ok": not broken, "findings": found, "data": data}, indent=1))
-            return not broken
-        self._notify(f"\nTo be repaired: {', '.join(broken)}" if broken else "\nAll is well.")
+        next_command = _next_command(source, manifest, checkup.dataset) if rows else None
+        data = _to_json(checkup) | {"manifest": str(manifest) if manifest else None, "next": next_command}
+        ok = self.verdict(
+            *(f"{kind} ({len(of_kind)})" for kind, of_kind in _faults_by_kind(checkup) if KINDS[kind].state == REPAIR),
+            data=data,
+        )
+        if not checkup.dataset.genres:
+            self._notify("No track has a genre: genrelab can classify these files, but not train on them.")
+        excluded = f"{len(rows) - n_added:,} of {pluralize(checkup.dataset.tracks, 'track')}"
+        if manifest is not None:
+            kept = f" and {pluralize(n_added, 'row')} that you added" if n_added else ""
+            self._notify(f"Wrote {printable(str(manifest))}: {excluded} to exclude{kept}.")
+        elif rows:
+            self._notify(f"{excluded} should be excluded. This command writes the list:")
         if next_command:
-            excluded = f"{len(rows) - n_added:,} of {pluralize(checkup.dataset.tracks, 'track')} until then"
-            kept = f", and keeps {pluralize(n_added, 'row')} that you added" if n_added else ""
-            self._notify(f"{request.file} leaves out {excluded}{kept}. Next:\n  {next_command}")
+            self._notify(f"  {next_command}")
+        return ok
+
+    def verdict(self, *broken_data: str, **more: object) -> bool:
+        """Print what must be repaired; or the findings as JSON, with `more` members. True if nothing must be."""
+        broken = [*(f.name for f in self._findings if f.state == REPAIR), *broken_data]
+        self._notify(f"\nTo repair: {', '.join(broken)}." if broken else "\nNo problems found.")
+        if self._as_json:
+            found = [asdict(f) for f in self._findings]
+            typer.echo(json.dumps({"ok": not broken, "findings": found, **more}, indent=1))
         return not broken
 
 
@@ -168,23 +186,19 @@ def _faults_by_kind(checkup: Checkup) -> Iterator[tuple[str, list[Fault]]]:
 
 
 def _summary_rows(checkup: Checkup) -> Iterator[tuple[str, str]]:
-    """Rows on the dataset, on what was noted while it was read, and on its files."""
+    """Rows on the dataset, the notes of its reader, and its files."""
     dataset = checkup.dataset
-    known = f", {pluralize(dataset.artists, 'artist')} known" if dataset.genres else ""
-    yield (
-        "dataset",
-        f"{dataset.name}: {pluralize(dataset.tracks, 'track')}, {pluralize(dataset.genres, 'genre')}{known}",
-    )
+    yield "dataset", dataset.summary
     for note in dataset.notes:
         yield "found", note
     if dataset.features is not None:
-        yield "files", "features that were computed elsewhere: there is no audio to decode"
+        yield "files", "a table of features: no audio to decode"
         return
-    decoded = [s for s in checkup.sounds if s.state == "heard"]
+    decoded = [s for s in checkup.sounds if s.state == "decoded"]
     hours = sum(s.duration_s for s in decoded) / 3600
     rates = Counter(f"{s.sr:,} Hz {_channels_text(s.channels)}" for s in decoded)
-    kinds = ", ".join(f"{n:,} of {rate}" for rate, n in rates.most_common(4))
-    more = f" and {len(rates) - 4} more kinds" if len(rates) > 4 else ""
+    kinds = ", ".join(f"{n:,} at {rate}" for rate, n in rates.most_common(4))
+    more = f" and {len(rates) - 4} other kinds" if len(rates) > 4 else ""
     yield "files", f"{len(decoded):,} of {len(checkup.sounds):,} decoded, {hours:.2f} h: {kinds}{more}"
 
 
@@ -192,11 +206,14 @@ def _channels_text(n: int) -> str:
     return {1: "mono", 2: "stereo"}.get(n, f"with {n} channels")
 
 
-def _next_command(request: DoctorRequest) -> str:
-    words = ["--dataset", request.dataset] if request.dataset != "auto" else []
-    for name, value in request.options.items():
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return console.command_line("prepare", request.root, *words, "--out", "prepared", "--exclude", request.file)
+def _next_command(source: SourceOptions, manifest: Path | None, dataset: Dataset) -> str | None:
+    """The command that writes the manifest, or uses it; None without genres, as `prepare` needs them."""
+    if manifest is None:
+        options = ("--manifest", exclusions.DEFAULT_FILE_NAME)
+        return console.command_line("doctor", source.root, *source.words(), *options)
+    if not dataset.genres:
+        return None
+    return console.command_line("prepare", source.root, *source.words(), "--out", "prepared", "--exclude", manifest)
 
 
 def _to_json(checkup: Checkup) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Print what `tag`, `untag` and `playlists` did: the summary first, then what a person must see to; or JSON."""
+"""Prints the results of `tag`, `untag` and `playlists`: the summary first, then failures; or JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from genrelab.cli.console import command_line
 from genrelab.core.errors import printable
-from genrelab.core.text import pluralize
+from genrelab.core.text import percent, pluralize
 
 if TYPE_CHECKING:
     from genrelab.tagging.playlists import PlaylistResult
@@ -27,17 +27,18 @@ class TagResultPrinter:
 
     Args:
         each: print every result as it comes; otherwise only those that failed are printed, after the summary.
+        changes: print changes and failures as they come.
 
     Attributes:
         journal: path of the journal, None if nothing was written.
         plan: path of the plan, None if none was made.
     """
 
-    def __init__(self, *, as_json: bool, each: bool) -> None:
+    def __init__(self, *, as_json: bool, each: bool, changes: bool = False) -> None:
         self.journal: Path | None = None
         self.plan: Path | None = None
         self.count: Counter[str] = Counter()
-        self._as_json, self._each = as_json, each
+        self._as_json, self._each, self._changes = as_json, each, changes
         self._rows: list[dict[str, Any]] = []
         self._failed: list[TagResult] = []
 
@@ -46,7 +47,7 @@ class TagResultPrinter:
         self.count[row.status] += 1
         if self._as_json:
             self._rows.append(row.to_json())
-        elif self._each:
+        elif self._each or (self._changes and row.status in (*CHANGED_STATUSES, "failed")):
             _print_row(row)
         elif row.status == "failed":
             self._failed.append(row)
@@ -58,7 +59,7 @@ class TagResultPrinter:
             typer.echo(json.dumps({"journal": journal, "files": self._rows}, indent=1))
             return
         counts = ", ".join(f"{n:,} {status}" for status, n in self.count.items())
-        typer.echo(f"{pluralize(self.count.total(), 'file')}: {counts}" if counts else "nothing to do")
+        typer.echo(f"{pluralize(self.count.total(), 'file')}: {counts}" if counts else "No files to tag.")
         for row in self._failed:
             _print_row(row)
         if self.plan:
@@ -68,17 +69,20 @@ class TagResultPrinter:
 
 
 def _print_row(row: TagResult) -> None:
+    from genrelab.tagging.classify import NO_MUSIC
+
     before, after = ", ".join(row.before), ", ".join(row.after)
     change = f"{before or '(none)'} → {after or '(none)'}" if row.status in CHANGED_STATUSES else before
-    confidence = None if row.confidence is None else f"{row.confidence:.0%}"
+    # A confidence means nothing for what does not sound like music.
+    confidence = None if row.confidence is None or row.reason == NO_MUSIC else percent(row.confidence)
     details = "; ".join(printable(part) for part in (change, confidence, row.reason) if part)
     typer.echo(f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {details}")
 
 
 @contextmanager
-def rows(*, as_json: bool, each: bool) -> Iterator[TagResultPrinter]:
+def rows(*, as_json: bool, each: bool, changes: bool = False) -> Iterator[TagResultPrinter]:
     """Yield a printer for the results of `tag` and `untag`; exit 1 if a file failed."""
-    printer = TagResultPrinter(as_json=as_json, each=each)
+    printer = TagResultPrinter(as_json=as_json, each=each, changes=changes)
     try:
         yield printer
     except KeyboardInterrupt as e:
@@ -100,7 +104,7 @@ def playlists(written: PlaylistResult, *, as_json: bool) -> None:
         for file, n in written.files.items():
             typer.echo(f"{printable(str(file))}: {pluralize(n, 'track')}")
         for file in written.removed:
-            typer.echo(f"{printable(str(file))}: removed, as no track belongs there any more")
+            typer.echo(f"{printable(str(file))}: removed, as it would be empty")
         for track, reason in written.failed.items():
             typer.echo(f"FAILED {printable(track)}: {printable(reason)}")
     if written.failed:

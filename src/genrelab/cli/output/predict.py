@@ -7,7 +7,6 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -21,9 +20,6 @@ from genrelab.predict.classifier import Classifier
 from genrelab.predict.file import predict_file, require_audio_input
 from genrelab.predict.prediction import Prediction
 
-if TYPE_CHECKING:
-    from genrelab.predict.cache import PredictionCache
-
 
 def print_predictions(
     bundle: Classifier,
@@ -34,11 +30,11 @@ def print_predictions(
     fresh: bool = False,
     exclude: Sequence[str] = (),
 ) -> bool:
-    """Print a prediction for every file that is named or lies below a named folder; an error for one without audio.
+    """Print a prediction for every named file and every file below a named folder, or its error.
 
     Args:
         names: files, folders, or `-`: names on standard input, one per line or separated by NUL characters.
-        shown: see `Shown`.
+        shown: the format.
         jobs: see `batch.predict_files`.
         fresh: ignore cached predictions of folders and lists, and replace them.
         exclude: see `find_audio_files`.
@@ -48,11 +44,11 @@ def print_predictions(
 
     Raises:
         SettingsError: `jobs` below 1, no standard input, `exclude` leaves no file, or a model without tags.
-        BundleError: the bundle does not take audio, or was changed meanwhile.
+        BundleError: the bundle does not take audio, or has changed.
     """
     require_audio_input(bundle)
     if shown.tags and not bundle.reads_embedding:
-        raise SettingsError(f"{printable(str(bundle.path))}: reads {bundle.view.name}, and only embedding has tags")
+        raise SettingsError(f"{printable(str(bundle.path))}: --tags needs a model with the view embedding")
     library = STANDARD_INPUT in names or any(os.path.isdir(n) for n in names)  # noqa: PTH112 - it never raises
     # timelines are not cached: for them, all files are classified
     use_cache = library and (fresh or not shown.timeline)
@@ -66,10 +62,10 @@ def print_predictions(
         missing_support = None if bundle.decision.thresholds is None else bundle.decision.missing_support
         writer = TableWriter(bundle.genres, [_name(f) for f in found], shown, missing_support)
     try:
-        all_genres = len(bundle.genres) if bundle.decision.least_likely else 0  # at 0 it was reported before
+        all_genres = len(bundle.genres) if bundle.decision.least_likely else 0  # 0 was reported before
         return write(writer, _predictions(bundle, found, jobs, use_cache, fresh), all_genres=all_genres)
     except KeyboardInterrupt:
-        if fresh or not use_cache:  # the same command starts anew
+        if fresh or not use_cache:  # the same command starts again
             raise console.NothingToResume from None
         raise
 
@@ -100,30 +96,25 @@ def _classify(
         yield bundle.decision(predict_file(bundle, files[0]))
         return
     from genrelab.predict.batch import predict_files
+    from genrelab.predict.cache import open_cache
 
     with ExitStack() as opened:
-        cache = opened.enter_context(_open_cache(fresh)) if use_cache else None
+        cache = opened.enter_context(open_cache(console.notify, fresh=fresh)) if use_cache else None
         show_bar = sys.stderr.isatty() and not sys.stdout.isatty()  # else the rows show the progress
         bar = opened.enter_context(console.progress_bar("Classifying")) if show_bar else ignore
         yield from predict_files(bundle, files, jobs=jobs, cache=cache, progress=bar)
 
 
-def _open_cache(fresh: bool) -> PredictionCache:
-    from genrelab.predict.cache import open_cache  # late: only a library needs its database
-
-    return open_cache(console.notify, fresh=fresh)
-
-
-# --- how they are printed ---
+# --- printing ---
 
 
 def write(
     form: TableWriter | JsonWriter | CsvWriter, predictions: Iterator[Prediction], *, all_genres: int = 0
 ) -> bool:
-    """Print each prediction as it comes; the tail is printed whatever happens. True if there was no error.
+    """Print each prediction at once, and the tail in any case. True if there was no error.
 
     Args:
-        all_genres: number of the model's genres; if every file's set holds all of them a note says so, unless 0.
+        all_genres: number of the model's genres, for a note if every file's set contains all of them; 0: no note.
     """
     done = failed = n_full_sets = 0
     _echo(form.head)
@@ -135,9 +126,11 @@ def write(
     finally:
         _echo(form.tail)
         if failed and done > 1:
-            console.notify(f"{failed} of {pluralize(done, 'file')} could not be classified")
+            console.notify(f"{failed:,} of {pluralize(done, 'file')} failed")
         if n_full_sets > 1 and n_full_sets == done - failed:
-            console.notify(f"all {all_genres} genres are named for every file: this model cannot tell at this coverage")
+            console.notify(
+                f"every set contains all {all_genres} genres: this model is too often wrong for this coverage"
+            )
     return not failed
 
 

@@ -8,11 +8,12 @@ import json
 import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from genrelab.core.errors import printable
+from genrelab.core.text import percent
 from genrelab.features.tags import TAGS
 from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, UNSURE, Prediction
 
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from genrelab.identity.genre_map import GenreMap
 
 MAX_NAME_WIDTH = 100
-"""Maximum width of the file column when not on a terminal; a longer name shifts its row to the right."""
+"""Maximum width of the file column without a terminal; a longer name shifts its row to the right."""
 
 MissingSupport = Callable[[str, str], str]
-"""Called with a genre and the name by which it is shown; says why it is too unsure to count."""
+"""Called with a genre and its printed name; returns why its confidence is too low."""
 
 MAX_TAGS = 5
-"""Tags that the table shows."""
+"""Number of tags in the table."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Shown:
         top: number of genres to print; None: three in the table, all in JSON. CSV has one column for each.
         timeline: also print the scores of every window.
         tags: also print the descriptive tags.
-        genre_map: a person's names of the genres.
+        genre_map: the user's names of the genres.
     """
 
     form: str = "table"
@@ -51,11 +52,11 @@ class Shown:
 class TableWriter:
     """For a person: one line per file, and with `timeline` one more for each window.
 
-    If the genre is `unknown` the reason or the best guess follows it; the set of genres that a track may have comes
-    last, and behind it why an unsure genre does not count. Notes about the audio follow on lines of their own.
+    An `unknown` genre is followed by the reason or the best guess; the set of genres that a track may have comes last,
+    with the reason why an unsure genre does not count. Notes on the audio have their own lines.
 
     Args:
-        missing: says that.
+        missing: gives that reason.
     """
 
     tail = ""
@@ -74,7 +75,7 @@ class TableWriter:
         """The lines of one prediction."""
         file = padded(printable(prediction.path), self._file)
         if prediction.error is not None:
-            return f"{file}  ERROR: {printable(prediction.error)}\n"
+            return f"{file}  FAILED: {printable(prediction.error)}\n"
         if prediction.unknown_because == NOT_MUSIC:
             lines = [f"{file}  {padded(UNKNOWN, self._genre)}              does not sound like music"]
         else:
@@ -85,7 +86,7 @@ class TableWriter:
             lines[0] += f"  ({self._missing(prediction.guess, self._name(prediction.guess))})"
         if self._shown.tags and prediction.tags is not None:
             best = sorted(prediction.tags.items(), key=lambda item: -item[1])[:MAX_TAGS]
-            lines.append(f"{'tags:':>{self._file}}  {', '.join(f'{name} {p:.0%}' for name, p in best)}")
+            lines.append(f"{'tags:':>{self._file}}  {', '.join(f'{name} {percent(p)}' for name, p in best)}")
         lines += [f"{'note:':>{self._file}}  {printable(note)}" for note in prediction.notes]
         for w in prediction.timeline if self._shown.timeline else ():
             span = f"{_clock(w.start_s)} to {_clock(w.end_s)}"
@@ -94,20 +95,20 @@ class TableWriter:
 
     def _genres(self, probabilities: dict[str, float], answer: str | None = None) -> str:
         best = sorted(probabilities.items(), key=lambda item: -item[1])[: self._top]
-        (genre, confidence), others = best[0], best[1:]
-        if answer == UNKNOWN:
-            genre, others = UNKNOWN, best
-        also = ", ".join(f"{self._named(g)} {p:.0%}" for g, p in others)
-        return f"{padded(self._named(genre), self._genre)}  {confidence:>10.0%}  {also}"
+        genre, confidence, others = best[0][0], percent(best[0][1]), best[1:]
+        if answer == UNKNOWN:  # the confidence is that of the best guess, not of this answer
+            genre, confidence, others = UNKNOWN, "", best
+        also = ", ".join(f"{self._named(g)} {percent(p)}" for g, p in others)
+        return f"{padded(self._named(genre), self._genre)}  {confidence:>10}  {also}"
 
     def _named(self, genre: str) -> str:
-        """The genre as its owner calls it."""
+        """The user's name of the genre."""
         if self._shown.genre_map is None or genre == UNKNOWN:
             return printable(genre)
         return self._name(genre) if self._shown.genre_map([genre]) else f"({printable(genre)}: left out)"
 
     def _name(self, genre: str) -> str:
-        """As above, and the model's name where the owner has none."""
+        """The user's name of the genre, or the model's."""
         genre_map = self._shown.genre_map
         return printable((" + ".join(genre_map([genre])) if genre_map is not None else "") or genre)
 
@@ -131,6 +132,10 @@ class JsonWriter:
         return between + json.dumps(found)
 
 
+SAME_COLUMNS = ("path", "unknown_because", "duration_s", "model", "error")
+"""Columns of CSV with the attribute of `Prediction` of the same name."""
+
+
 class CsvWriter:
     """For spreadsheets: one line per file, or with `timeline` one per window; the same options give the same columns.
 
@@ -141,58 +146,48 @@ class CsvWriter:
     tail = ""
 
     def __init__(self, genres: tuple[str, ...], shown: Shown, *, sets: bool = False) -> None:
-        self._genres, self._timeline, self._sets = genres, shown.timeline, sets
-        self._map, self._tags = shown.genre_map, TAGS if shown.tags else ()
-        span, within = ("start_s", "end_s") if self._timeline else (), ("set",) if sets else ()
-        named = ("genres",) if self._map is not None else ()
-        about = (
-            "path",
-            *span,
-            "genre",
-            *named,
-            "confidence",
-            *within,
-            "unknown_because",
-            "duration_s",
-            "model",
-            "error",
-        )
-        self.head = _csv_line((*about, *(f"p_{g}" for g in genres), *(f"tag_{t}" for t in self._tags), "notes"))
+        self._timeline, self._map = shown.timeline, shown.genre_map
+        self._columns = [
+            "path", *(("start_s", "end_s") if shown.timeline else ()),
+            "genre", *(("genres",) if shown.genre_map else ()), "confidence",
+            *(("set",) if sets else ()), "unknown_because", "duration_s", "model", "error",
+            *(f"p_{g}" for g in genres), *(f"tag_{t}" for t in TAGS if shown.tags), "notes",
+        ]  # fmt: skip
+        self.head = _csv_line(self._columns)
 
     def row(self, prediction: Prediction) -> str:
         """The lines of one prediction."""
         p = prediction
-        sets = ("; ".join(p.genre_set or ()),) if self._sets else ()
-        about = (*sets, p.unknown_because, p.duration_s, p.model, p.error)
-        last = (*((p.tags or {}).get(t) for t in self._tags), "; ".join(p.notes))
+        about: dict[str, object] = {name: getattr(p, name) for name in SAME_COLUMNS}
+        about |= {"set": "; ".join(p.genre_set or ()), "notes": "; ".join(p.notes)}
+        about |= {f"tag_{tag}": probability for tag, probability in (p.tags or {}).items()}
         if not self._timeline:
-            return _csv_line(
-                (p.path, *self._genre(p.genre), p.confidence, *about, *self._values(p.probabilities), *last)
-            )
+            return self._line(about, p.genre, p.confidence, p.probabilities)
         if p.error is not None:
-            return _csv_line((p.path, None, None, *self._genre(None), None, *about, *self._values({}), *last))
+            return self._line(about, None, None, {})
         lines = []
         for w in p.timeline:
             genre = max(w.probabilities, key=lambda g: w.probabilities[g])
-            score = (*self._genre(genre), w.probabilities[genre], *about, *self._values(w.probabilities), *last)
-            lines.append(_csv_line((p.path, w.start_s, w.end_s, *score)))
+            span = {"start_s": w.start_s, "end_s": w.end_s}
+            lines.append(self._line(about | span, genre, w.probabilities[genre], w.probabilities))
         return "".join(lines)
 
-    def _genre(self, genre: str | None) -> tuple[str | None, ...]:
-        """The genre as the model calls it and, with a map, its owner's names, separated by `; `."""
-        if self._map is None:
-            return (genre,)
-        return genre, "" if genre is None or genre == UNKNOWN else "; ".join(self._map([genre]))
-
-    def _values(self, probabilities: dict[str, float]) -> Iterator[float | None]:
-        return (probabilities.get(g) for g in self._genres)
+    def _line(
+        self, about: dict[str, object], genre: str | None, confidence: float | None, probabilities: dict[str, float]
+    ) -> str:
+        """One line; `genres` are the user's names of the genre, separated by `; `."""
+        cells = about | {"genre": genre, "confidence": confidence}
+        if self._map is not None and genre not in (None, UNKNOWN):
+            cells["genres"] = "; ".join(self._map([str(genre)]))
+        cells |= {f"p_{g}": p for g, p in probabilities.items()}
+        return _csv_line(cells.get(name) for name in self._columns)
 
 
 def _csv_line(values: Iterable[object]) -> str:
     line = io.StringIO()
     csv.writer(line).writerow(values)  # quotes only line ends of its own terminator: hence not \n at once
     text = line.getvalue().removesuffix("\r\n") + "\n"
-    # A name that is not valid Unicode would make the whole table unreadable to most programs: only here it is escaped.
+    # A name that is not valid Unicode would make the table unreadable to most programs: it is escaped only here.
     return text.encode("utf-8", "backslashreplace").decode()
 
 

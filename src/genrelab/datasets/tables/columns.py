@@ -1,11 +1,11 @@
-"""Which columns of a table are features: those of numbers that are no dates, identifiers, constants or booleans."""
+"""Finds the features of a table: columns of numbers, except dates, identifiers, constants and booleans."""
 
 from __future__ import annotations
 
 import datetime
 import numbers
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DATES, BOOLEANS, EMPTY, TEXT = "dates or times", "true or false", "empty", "text"
-IDENTIFIERS, ROW_NUMBERS, CONSTANT = "identifiers", "numbers the rows", "the same in all rows"
+IDENTIFIERS, ROW_NUMBERS, CONSTANT = "identifiers", "row numbers", "constant"
 OTHER = "neither numbers nor text"
 
 MIN_NUMBERED_ROWS = 10
-"""Rows from which on consecutive whole numbers are no chance."""
+"""With fewer rows, whole numbers may be consecutive by chance."""
 
 NUMBERED_SPAN = 1.1
-"""Unique whole numbers are taken as identifiers up to this many possible values a row."""
+"""Unique whole numbers are identifiers if their range is at most this many times the number of rows."""
 
 UNIX_TIMES = ((1e8, 5e9), (1e11, 5e12), (1e14, 5e15), (1e17, 5e18))
 """Seconds, milliseconds, microseconds, nanoseconds of 1973 to 2128."""
@@ -81,8 +81,8 @@ class FeatureColumns:
     Attributes:
         names: of the columns, in the order of the table.
         values: shape (rows, columns); NaN where a number is missing.
-        left_out: the other columns that were looked at, and why they are no features.
-        notes: on numbers that are not written plainly.
+        left_out: the other candidates, and why they are not features.
+        notes: on unusual notations of numbers.
     """
 
     names: tuple[str, ...]
@@ -96,12 +96,12 @@ def choose_features(root: Path, table: TableFile, frame: pd.DataFrame, columns: 
 
     Args:
         root: the table's file, for errors.
-        table: the same as a file; where its numbers have a decimal comma, plain columns are read again as texts.
+        table: the same as a file; if its numbers have a decimal comma, plain columns are read again as texts.
         frame: its rows.
-        columns: those that may be features.
+        columns: the candidates.
 
     Raises:
-        DatasetError: a column of numbers in which a few cells are none.
+        DatasetError: a few cells in a column of numbers are not numbers.
     """
     held = {c: _content(c, frame[c]) for c in columns}
     written = {c: column for c, column in held.items() if isinstance(column, WrittenNumbers)}
@@ -119,7 +119,7 @@ def choose_features(root: Path, table: TableFile, frame: pd.DataFrame, columns: 
         if why is not None:
             left_out[c] = why
         else:
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
+            with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, which is refused later
                 features[c] = np.asarray(content, np.float64).astype(np.float32)
     values = np.stack(list(features.values()), axis=1) if features else np.empty((len(frame), 0), np.float32)
     notes = notation_notes({c: column for c, column in written.items() if c in features}, marks, reason)
@@ -136,7 +136,7 @@ def words_of(name: str) -> str:
 
 
 def _content(name: str, column: pd.Series[Any]) -> NDArray[np.float64] | WrittenNumbers | str:
-    """Numbers, texts that may be numbers, or why a column is neither."""
+    """Numbers, texts that may be numbers, or why the column has neither."""
     import pandas as pd
 
     kind = column.dtype
@@ -189,7 +189,7 @@ def _content_of_texts(name: str, cells: list[str | None]) -> WrittenNumbers | st
 
 
 def _are_identifiers(name: str, written: WrittenNumbers, known: list[str]) -> bool:
-    """UUIDs, checksums and the like, or any texts in a column that is named so; there fractions are measurements."""
+    """UUIDs, checksums and the like, or any texts but fractions in a column whose name says so."""
     if _ID_NAME.fullmatch(words_of(name)):
         measured = any(written.fits(mark) and not are_whole(_finite(written.values(mark))) for mark in MARKS)
         return not measured
@@ -200,10 +200,10 @@ def _are_identifiers(name: str, written: WrittenNumbers, known: list[str]) -> bo
 
 
 def _checked(root: Path, name: str, column: WrittenNumbers, mark: DecimalMark) -> NDArray[np.float64] | str:
-    """The numbers of a column, or why it holds none.
+    """The numbers of a column, or why it has none.
 
     Raises:
-        DatasetError: a few cells are no numbers, or have another decimal mark than the others.
+        DatasetError: a few cells are not numbers, or have another decimal mark than the others.
     """
     values = column.values(mark)
     wrong = np.isnan(values) & column.known
@@ -214,8 +214,8 @@ def _checked(root: Path, name: str, column: WrittenNumbers, mark: DecimalMark) -
     if 2 * wrong.sum() >= column.known.sum():
         return f"no single decimal mark: {cell!r} in row {row + 1}"
     raise DatasetError(
-        f"{root}: row {row + 1}, column {printable(name)}: {cell!r} is no number with a "
-        f"decimal {mark}, as most others are; mend it, or leave the column out with --drop"
+        f"{root}: row {row + 1}, column {printable(name)}: {cell!r} is not a number with a decimal {mark}, as most "
+        "others are: correct it, or leave the column out with --drop"
     )
 
 
@@ -225,7 +225,7 @@ def _checked(root: Path, name: str, column: WrittenNumbers, mark: DecimalMark) -
 def _join_notations(
     table: TableFile, written: dict[str, WrittenNumbers], plain: dict[str, NDArray[np.float64]]
 ) -> tuple[DecimalMark, str]:
-    """The decimal mark of columns that can be read both ways, and why; plain columns of thousands join `written`."""
+    """The decimal mark of ambiguous columns, and why; plain columns of thousands are added to `written`."""
     votes = {column.mark for column in written.values() if column.mark and column.fits(column.mark)}
     if votes == {"comma"} and table.delimiter is not None:
         written |= _grouped_thousands(table, plain)
@@ -235,43 +235,38 @@ def _join_notations(
 
 
 def _grouped_thousands(table: TableFile, plain: dict[str, NDArray[np.float64]]) -> dict[str, WrittenNumbers]:
-    """Columns such as `1.234` in a table with decimal commas, where they are thousands."""
+    """Columns such as `1.234` in a table with decimal commas, where they mean thousands."""
     fractions = [c for c, values in plain.items() if not are_whole(_finite(values))]
     frame = table.read([*fractions])
     again = {c: read_numbers(cell_texts(frame[c])) for c in fractions}
     return {c: column for c, column in again.items() if column.is_ambiguous and column.fits("comma")}
 
 
-# === Numbers that are no features ===
+# === Numbers that are not features ===
 
 
 def _no_feature(name: str, values: NDArray[np.float64]) -> str | None:
-    """Why a column of numbers is no feature; None for one that is."""
+    """Why a column of numbers is not a feature; None if it is one."""
     known = values[~np.isnan(values)]
     if not len(known):
         return EMPTY
-    with np.errstate(over="ignore"):  # what is too large for float32 is refused as that, later
+    with np.errstate(over="ignore"):  # numbers beyond float32 are refused later
         kept = known.astype(np.float32)
     if len(values) > 1 and np.isfinite(kept).all() and kept.min() == kept.max():
         return CONSTANT
-    rules: tuple[Callable[[str, NDArray[np.float64]], str | None], ...] = (
-        _dates_by_name,
-        _dates_by_value,
-        _identifiers,
-    )
-    return next((why for rule in rules if (why := rule(name, known)) is not None), None)
+    return _dates_by_name(name, known) or _dates_by_value(known) or _identifiers(name, known)
 
 
 def _dates_by_name(name: str, known: NDArray[np.float64]) -> str | None:
-    """Unix times, years, or the days that Excel counts, in a column whose name says so."""
+    """Unix times or Excel's day numbers, in a column whose name says so."""
     words = _DATE_WORDS & set(words_of(name).split("_"))
     unix = any(((low < known) & (known < high)).all() for low, high in UNIX_TIMES)
     days = bool(words & {"date", "datetime", "timestamp"}) and bool(((known > 1e3) & (known < 8e4)).all())
     return DATES if words and (unix or days) else None
 
 
-def _dates_by_value(name: str, known: NDArray[np.float64]) -> str | None:
-    """`20201231`: whole numbers of eight digits that are days, one and all."""
+def _dates_by_value(known: NDArray[np.float64]) -> str | None:
+    """`20201231`: whole numbers of eight digits that are all days."""
     import pandas as pd
 
     if not are_whole(known) or not ((known > 19000100) & (known < 21001232)).all():
@@ -281,9 +276,7 @@ def _dates_by_value(name: str, known: NDArray[np.float64]) -> str | None:
 
 
 def _identifiers(name: str, known: NDArray[np.float64]) -> str | None:
-    """Whole numbers in a column named like identifiers or names, that are consecutive and each there once, or that
-    count runs of rows: 0, 0, 0, 1, 1, 2.
-    """
+    """Whole numbers in a column named like ids, or unique and consecutive, or that count runs: 0, 0, 1, 1, 2."""
     if not are_whole(known):
         return None
     n, span = len(known), known.max() - known.min() + 1

@@ -1,4 +1,4 @@
-"""Columns whose equal cells are pieces of one recording, and columns that number such pieces."""
+"""Finds columns whose equal cells are pieces of one recording, and columns that number such pieces."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_PURE, MIN_PURE_IF_NAMED = 0.9, 0.5
-"""Of the cells that several rows have so many must stand under one genre; the second where the name leaves no doubt."""
+"""Share of the repeated cells that must have one genre; the second if the column's name is clear."""
 
 MIN_CELLS, MIN_CELLS_A_GENRE, MIN_CELLS_A_GENRE_UNNAMED = 5, 2, 3
-"""So many cells that several rows have, and so many different cells for each genre, are no chance."""
+"""Minimum number of repeated cells, and of different cells per genre: fewer may be chance."""
 
 MIN_PIECES = 6
-"""Rows beside the first of their recording from which on numbers that restart in each recording are no chance."""
+"""Minimum number of rows besides the first of each recording: with fewer, numbers may restart by chance."""
 
 _OTHER_TEXT = (
     "album annotator artist artists band bitrate bpm category channel city class cluster codec composer conductor "
@@ -39,10 +39,10 @@ _OTHER_TEXT = (
     "user users version worker writer year"
 )
 _OTHER = frozenset(_OTHER_TEXT.split())
-"""Words in the names of columns whose cells many recordings have."""
+"""Words in the names of columns whose cells many recordings share."""
 
 _SOURCES = frozenset(("source", "collection", "dataset", "corpus", "archive", "database", "library", "repository"))
-"""The same, unless a track or a file is named beside them: `source_track`."""
+"""The same, unless the name also has a word for a track or file: `source_track`."""
 
 _TRACK = re.compile(
     r"(?:.*_)?(?:source|original|orig|parent|full|base|wav|audio|mp3|yt|youtube)?_?"
@@ -55,20 +55,21 @@ _PIECE_TEXT = "begin chunk clip end excerpt frame offset part piece seg segment 
 _PIECE = frozenset(_PIECE_TEXT.split())
 _PLACE_TEXT = "id idx index ms no nr num number pos position s sample sec seconds secs time"
 _PLACE = _PIECE.union(_PLACE_TEXT.split())
-"""Words in the names of columns that say where in its recording a piece lies: `segment`, `chunk_no`, `start_s`."""
+"""Words in the names of columns with the position of a piece in its recording: `segment`, `chunk_no`, `start_s`."""
 
-PIECES = "the place of a piece in its recording"
+PIECES = "position in a recording"
 
 Kind = Literal["sure", "title", "named", "unnamed", "other"]
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """The recording of each row by the column that names it, and columns that may be such a one.
+    """The recording of each row by the column that names it, and columns that may name it.
 
     Attributes:
-        column: None where no column surely names recordings.
-        cells: of that column; of titles with the artist.
+        column: None if no column certainly names recordings.
+        cells: of that column; titles with the artist.
+        maybe: columns that may name recordings.
     """
 
     column: str | None = None
@@ -77,11 +78,8 @@ class Grouping:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of columns that may name recordings."""
-        return [
-            f"column {c} may say which rows are pieces of one recording: --group-column {c}"
-            for c in map(printable, self.maybe)
-        ]
+        """Notes on columns that may name recordings."""
+        return [f"column {c} may name recordings: if so, use --group-column {c}" for c in map(printable, self.maybe)]
 
 
 def find_grouping(
@@ -90,8 +88,8 @@ def find_grouping(
     """The column by which rows are pieces of one recording.
 
     Args:
-        taken: columns that have another use.
-        paths: of a manifest: a column with the names of these files says nothing more.
+        taken: columns that have another role.
+        paths: of a manifest: a column with the names of these files adds nothing.
     """
     skipped = {*roles.named, *taken, *roles.dropped}
     kinds = {c: _kind(c) for c in frame.columns if c not in skipped}
@@ -111,13 +109,13 @@ def find_grouping(
 
 
 def names_of_rows(frame: pd.DataFrame, column: str, roles: ColumnRoles) -> list[str | None]:
-    """The cells; titles that several artists have, with the artist: `Intro` is many recordings."""
+    """The cells; titles of several artists with the artist added: `Intro` is many recordings."""
     cells = cell_texts(frame[column])
     numbered = all(cell is None or cell.isdecimal() for cell in cells)  # on an album, perhaps
     if roles.artist is None or numbered or _kind(column) != "title":
         return cells
     artists = cell_texts(frame[roles.artist])
-    several = _held(cells, artists)
+    several = _cells_beside(cells, artists)
     return [
         f"{c} ({a})" if c is not None and a and len(several[c]) > 1 else c for c, a in zip(cells, artists, strict=True)
     ]
@@ -130,11 +128,11 @@ def are_recordings(
     pure: float = MIN_PURE,
     each: int = MIN_CELLS_A_GENRE,
 ) -> bool:
-    """Do equal cells mostly stand under one genre? A track's number on its album or a source's name does not.
+    """Do equal cells mostly have one genre? A track's number on its album or a source's name has many.
 
     Args:
-        pure: share of the cells of several rows that must have one genre.
-        each: different cells that there must be for each genre.
+        pure: share of the repeated cells that must have one genre.
+        each: minimum number of different cells per genre.
     """
     genres = {label for label in labels if label is not None}
     return len({*cells} - {None}) >= each * len(genres) and _share_of_one(_repeated(cells), cells, labels) >= pure
@@ -147,7 +145,7 @@ def are_fractions(cells: Sequence[str | None]) -> bool:
 
 
 def numbers_of_pieces(frame: pd.DataFrame, columns: Sequence[str], recordings: Sequence[str | None]) -> list[str]:
-    """The columns that number the pieces of recordings: by name, or small whole numbers that begin anew in each."""
+    """The columns that number the pieces of recordings: by name, or small whole numbers that restart in each."""
     named = [c for c in columns if (words := set(words_of(c).split("_"))) & _PIECE and words <= _PLACE]
     rows: dict[str, list[int]] = defaultdict(list)
     for row, recording in enumerate(recordings):
@@ -169,7 +167,7 @@ def numbers_of_pieces(frame: pd.DataFrame, columns: Sequence[str], recordings: S
 
 
 def _kind(column: str) -> Kind:
-    """What a column's name says of its cells."""
+    """The kind of a column's cells, by its name."""
     name = words_of(column)
     words = set(name.split("_"))
     if folded(column) in map(folded, RECORDINGS):
@@ -186,7 +184,7 @@ def _kind(column: str) -> Kind:
 
 
 def _may_repeat(column: pd.Series[Any], *, named: bool) -> bool:
-    """Are they texts or whole numbers, of which some are equal? Of unnamed numbers the equal ones stand together."""
+    """Are they texts or whole numbers, some of them equal? Equal numbers without a known name must be adjacent."""
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(column.dtype):
@@ -225,7 +223,7 @@ def _are_names_of(paths: Sequence[str] | None, cells: Sequence[str | None]) -> b
 def _judge(
     column: str, cells: Sequence[str | None], frame: pd.DataFrame, roles: ColumnRoles
 ) -> Literal["recordings", "maybe"] | None:
-    """Do equal cells stand for one recording, by a column's name and by the genres and artists beside them?"""
+    """Do equal cells mean one recording, by the column's name and the genres and artists of their rows?"""
     kind, labels, repeated = _kind(column), cell_texts(frame[roles.label]), _repeated(cells)
     if not repeated or are_fractions(cells):
         return None
@@ -238,20 +236,20 @@ def _judge(
         one = (
             many and are_recordings(cells, labels, each=MIN_CELLS_A_GENRE_UNNAMED) and _fit_people(cells, frame, roles)
         )
-        return "maybe" if one and (not _are_numbers(cells) or _stand_together(cells)) else None
-    told_apart = kind == "named" or (roles.artist is not None and not _are_numbers(cells))
-    if (mostly or told_apart) and are_recordings(cells, labels):
+        return "maybe" if one and (not _are_numbers(cells) or _are_adjacent(cells)) else None
+    distinct = kind == "named" or (roles.artist is not None and not _are_numbers(cells))
+    if (mostly or distinct) and are_recordings(cells, labels):
         return "recordings"
     weakly = many and not _are_numbers(cells) and are_recordings(cells, labels, pure=MIN_PURE_IF_NAMED)
     return "maybe" if weakly else None
 
 
 def _fit_people(cells: Sequence[str | None], frame: pd.DataFrame, roles: ColumnRoles) -> bool:
-    """Has each cell one artist and one album, and has an artist or an album several of them?"""
+    """Does each cell have one artist and one album, and an artist or album several cells?"""
     for column in (roles.artist, roles.album):
         if column is not None:
             others = cell_texts(frame[column])
-            one_each = all(len(found) == 1 for found in _held(others, cells).values())
+            one_each = all(len(found) == 1 for found in _cells_beside(others, cells).values())
             if one_each or _share_of_one(_repeated(cells), cells, others) < MIN_PURE:
                 return False
     return True
@@ -262,18 +260,18 @@ def _are_numbers(cells: Sequence[str | None]) -> bool:
     return any(numbers.fits(mark) for mark in MARKS)
 
 
-def _stand_together(cells: Sequence[str | None]) -> bool:
+def _are_adjacent(cells: Sequence[str | None]) -> bool:
     known = [cell for cell in cells if cell is not None]
     return 1 + sum(a != b for a, b in pairwise(known)) == len(set(known))
 
 
 def _repeated(cells: Sequence[str | None]) -> dict[str, int]:
-    """Cells of several rows, and of how many."""
+    """The repeated cells, and their numbers of rows."""
     return {cell: n for cell, n in Counter(cells).items() if cell is not None and n > 1}
 
 
-def _held(cells: Sequence[str | None], others: Sequence[str | None]) -> dict[str, set[str]]:
-    """Cell → the other column's cells beside it."""
+def _cells_beside(cells: Sequence[str | None], others: Sequence[str | None]) -> dict[str, set[str]]:
+    """Cell → the other column's cells in the same rows."""
     found: dict[str, set[str]] = defaultdict(set)
     for cell, other in zip(cells, others, strict=True):
         if cell is not None and other is not None:
@@ -282,7 +280,7 @@ def _held(cells: Sequence[str | None], others: Sequence[str | None]) -> dict[str
 
 
 def _share_of_one(wanted: Iterable[str], cells: Sequence[str | None], others: Sequence[str | None]) -> float:
-    """The share of cells that stand beside one other cell, of those that stand beside any; 1 where none does."""
-    held = _held(cells, others)
-    sizes = [len(held[cell]) for cell in wanted if cell in held]
+    """Share of the cells with one cell of the other column in their rows, among those with any; 1 if none has one."""
+    found = _cells_beside(cells, others)
+    sizes = [len(found[cell]) for cell in wanted if cell in found]
     return sum(size == 1 for size in sizes) / len(sizes) if sizes else 1.0

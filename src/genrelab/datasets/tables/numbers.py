@@ -22,7 +22,7 @@ _MISSING = frozenset(value.casefold() for value in MISSING_VALUES)
 _LOOKALIKES = str.maketrans(
     dict.fromkeys("\u00a0\u2007\u2009\u202f", " ") | {"\u2212": "-", "\u2019": "'", "\u02bc": "'", "\uff0c": ","}
 )
-"""Blanks that don't break a line, the minus sign and typographic apostrophes → the signs of a keyboard."""
+"""Unusual spaces, minus signs and apostrophes → those of a keyboard."""
 
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 
@@ -54,12 +54,12 @@ class WrittenNumbers:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Which cells hold something."""
+        """Which cells are not empty."""
         return np.array([text is not None for text in self.texts], bool)
 
     @property
     def mark(self) -> DecimalMark | None:
-        """The decimal mark that fits more cells; None where both fit equally many."""
+        """The decimal mark that fits more cells; None if both fit the same number."""
         fits_point, fits_comma = (int((~np.isnan(values)).sum()) for values in (self.point, self.comma))
         if fits_point == fits_comma:
             return None
@@ -67,7 +67,7 @@ class WrittenNumbers:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Do both marks fit equally many cells, and give other values (`1,234`)?"""
+        """Do both marks fit the same number of cells with different values (`1,234`)?"""
         return self.mark is None and not np.array_equal(self.point, self.comma, equal_nan=True)
 
     def values(self, mark: DecimalMark) -> NDArray[np.float64]:
@@ -84,7 +84,7 @@ def read_numbers(cells: Sequence[str | None]) -> WrittenNumbers:
     texts = tuple(None if cell is None or cell.strip().casefold() in _MISSING else cell.strip() for cell in cells)
     clean = [None if text is None else _plain(text) for text in texts]
     percents = [text is not None and text.endswith("%") for text in clean]
-    # Of a column's few cells with a per cent sign, or its few without, nobody knows what they mean.
+    # A few cells with a percent sign among others, or a few without, are unclear.
     wanted = 2 * sum(percents) >= sum(text is not None for text in clean)
     usable = [
         text.removesuffix("%").rstrip() if text is not None and percent == (wanted and any(percents)) else ""
@@ -103,15 +103,15 @@ def are_whole(values: NDArray[np.float64]) -> bool:
 
 
 def default_mark(votes: set[DecimalMark], delimiter: str | None) -> tuple[DecimalMark, str]:
-    """The decimal mark of columns that can be read both ways (`1,234`), and the reason in words."""
+    """The decimal mark of ambiguous columns (`1,234`), and the reason."""
     if len(votes) == 1:
         return next(iter(votes)), "like the other columns"
     mark: DecimalMark = "comma" if delimiter == ";" else "point"
-    return mark, "for want of a sign which is meant" if delimiter is None else f"as usual with {delimiter!r}"
+    return mark, "by default" if delimiter is None else f"as usual with {delimiter!r}"
 
 
 def notation_notes(columns: dict[str, WrittenNumbers], marks: dict[str, DecimalMark], reason: str) -> list[str]:
-    """How numbers were read that are not written plainly, with an example of each notation."""
+    """How unusual notations of numbers were read, with an example of each."""
     groups: dict[tuple[DecimalMark, bool], list[str]] = {}
     for c, column in columns.items():
         if column.is_ambiguous or any(map(_odd_signs, column.texts)):
@@ -121,22 +121,22 @@ def notation_notes(columns: dict[str, WrittenNumbers], marks: dict[str, DecimalM
         texts = columns[names[0]].texts
         row = max(range(len(texts)), key=lambda i: _odd_signs(texts[i]))
         example = f"{printable(str(texts[row]))!r} is {columns[names[0]].values(mark)[row]:.15g}"
-        doubt = f" {reason}, though another reading is possible" if ambiguous else ""
+        doubt = f" ({reason}; ambiguous)" if ambiguous else ""
         notes.append(
-            f"{pluralize(names, 'column')} read with a decimal {mark}{doubt} ({example}): {join_first(names, most=20)}"
+            f"{pluralize(names, 'column')} with a decimal {mark}{doubt}, so {example}: {join_first(names, most=20)}"
         )
     return notes
 
 
 def _odd_signs(text: str | None) -> int:
-    """How many signs of a number are not those of Python."""
+    """The number of unusual signs in a number."""
     return (
         len(re.findall(r"[^0-9.+\-eE]", text or "")) + 2 * (text or "").count(",") + max(0, (text or "").count(".") - 1)
     )
 
 
 def _plain(text: str) -> str:
-    """The text with the signs of a keyboard, and its minus in front: `(1.5)` and `1.5-` are -1.5."""
+    """The text with usual signs, and its minus in front: `(1.5)` and `1.5-` are -1.5."""
     if not text.isascii():
         text = text.translate(_LOOKALIKES).strip()
     if text[:1] == "(" and text[-1:] == ")":

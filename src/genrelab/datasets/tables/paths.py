@@ -1,6 +1,6 @@
-"""Paths of a manifest as they are spelled on this disk: a table comes from another program, system or folder.
+"""Finds the files of a manifest that was written by another program, on another system or in another folder.
 
-A path that exists as it is written is never changed.
+A path that exists as written is never changed.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _ROOT = re.compile(r"/?([A-Za-z]):/|(//[^/]+/)|/")
 """How a path of another machine may start: a drive, a server, the root folder."""
 
 _TRIED = 50
-"""Paths on which a number of leading folders is tried."""
+"""Number of paths on which a number of leading folders is tried."""
 
 
 @dataclass(frozen=True)
 class ManifestPaths:
-    """Where the files of a manifest lie.
+    """The files of a manifest.
 
     Attributes:
-        folder: that all paths are relative to: the table's own, or where paths leave that, the deepest that holds all.
-        paths: relative to it, with forward slashes; None where the table gives none.
-        notes: on paths that are spelled otherwise on this disk.
+        folder: all paths are relative to it: the table's folder, or the deepest one that contains all files.
+        paths: with forward slashes; None where the table gives none.
+        notes: on paths that are spelled differently on this disk.
     """
 
     folder: Path
@@ -45,10 +45,10 @@ class ManifestPaths:
 
 
 def find_paths(root: Path, written: Sequence[str | None]) -> ManifestPaths:
-    """The files that a manifest names; those that don't exist under any spelling stay as they are written.
+    """The files of a manifest; paths that don't exist in any spelling stay as written.
 
     Args:
-        root: the table, whose folder relative paths start from.
+        root: the table; relative paths start from its folder.
         written: the cells of its column of paths.
 
     Raises:
@@ -62,20 +62,20 @@ def find_paths(root: Path, written: Sequence[str | None]) -> ManifestPaths:
     try:
         folder = Path(os.path.commonpath([base, *(os.path.dirname(f) for f in full if f)]))  # noqa: PTH120
     except ValueError as e:
-        raise DatasetError(f"{root}: its paths have no folder in common: {e}") from e
+        raise DatasetError(f"{root}: its paths have no folder in common: move the files to one drive") from e
     paths = tuple(f and Path(f).relative_to(folder).as_posix() for f in full)
     notes = []
     if found:
         first = min(found)
         notes.append(
-            f"{pluralize(found, 'path')} not found as written, but under another spelling, such as "
-            f"{printable(str(written[first]))}, which is {printable(str(paths[first]))}"
+            f"{pluralize(found, 'path')} found under another spelling, such as {printable(str(written[first]))}: "
+            f"{printable(str(paths[first]))}"
         )
     return ManifestPaths(folder, paths, tuple(notes))
 
 
 def _search(base: str, written: dict[int, str]) -> dict[int, str]:
-    """Row → the file that its path means, as far as one is found."""
+    """Row → the file of its path, if one is found."""
     disk = _Disk()
     found: dict[int, str] = {}
     for row, text in written.items():
@@ -139,7 +139,7 @@ class _Disk:
         self._folders: dict[str, str | None] = {}
 
     def find(self, path: str) -> str | None:
-        """The file as it is spelled on the disk; None where there is none, or where two fit."""
+        """The file as it is spelled on the disk; None if there is none, or if two match."""
         found = self._find(_normal(path))
         return found if found is not None and os.path.isfile(found) else None  # noqa: PTH113
 
@@ -169,13 +169,13 @@ class _Disk:
                     for form in {_composed(name), _composed(name).casefold()}:
                         names[form].append(name)
             except OSError:
-                pass  # no folder, or one that may not be read: nothing is found there
+                pass  # no folder, or no permission: nothing is found
             self._listed[folder] = names
         return self._listed[folder]
 
 
 def _normal(path: str) -> str:
-    """The path without `..`, and with one slash in front, where normpath leaves two."""
+    """The path without `..` and with one slash in front (normpath may leave two)."""
     return re.sub("^/+", "/", os.path.normpath(path))
 
 

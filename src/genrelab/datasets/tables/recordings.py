@@ -1,4 +1,4 @@
-"""Ids of a table's rows, and which rows are pieces of one recording."""
+"""Ids of a table's rows, and rows that are pieces of one recording."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from genrelab.core.csv_tables import cell_texts
 from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import join_first, pluralize
-from genrelab.datasets.base import Track, with_artists
+from genrelab.datasets.artists import read_artist_table
+from genrelab.datasets.base import Track
 from genrelab.datasets.tables.grouping import (
     MIN_PURE_IF_NAMED,
     Grouping,
@@ -22,6 +23,7 @@ from genrelab.datasets.tables.grouping import (
 )
 from genrelab.datasets.tables.numbers import read_numbers
 from genrelab.datasets.tables.roles import INDEX, ColumnRoles, folded
+from genrelab.identity.artists import Credit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowNames:
-    """How the rows are called.
+    """The ids of the rows.
 
     Attributes:
-        written: the id of each row as the table gives it.
-        ids: the same, each once.
-        recordings: equal for rows that are pieces of one recording; None for a row that stands alone.
-        columns: columns that this was taken from, and that have no other role.
-        notes: what was found.
+        written: the id of each row in the table.
+        ids: the same, made unique.
+        recordings: equal for rows that are pieces of one recording; None for other rows.
+        columns: the columns used for this, which have no other role.
+        notes: remarks for the user.
     """
 
     written: tuple[str, ...]
@@ -49,14 +51,14 @@ class RowNames:
 def name_rows(root: Path, frame: pd.DataFrame, roles: ColumnRoles, paths: Sequence[str] | None = None) -> RowNames:
     """Ids and recordings of the rows.
 
-    Ids come from the column of ids, or else from the paths of a manifest, or from the first column that names files,
-    tracks or songs; without any they are numbers. Rows of the same id are pieces of one recording.
+    Ids come from the column of ids, else from the paths of a manifest, else from the first column that names files,
+    tracks or songs; otherwise they are numbers. Rows with the same id are pieces of one recording.
 
     Args:
         paths: of a manifest, as written.
 
     Raises:
-        DatasetError: rows without an id in the column of ids.
+        DatasetError: empty cells in the column of ids.
     """
     column, notes = roles.track_id, list[str]()
     if column is not None:
@@ -65,12 +67,10 @@ def name_rows(root: Path, frame: pd.DataFrame, roles: ColumnRoles, paths: Sequen
         column, written = roles.path, list(paths)
     else:
         column = next((c for c in roles.names if c not in roles.named and _may_name(frame, c, roles)), None)
-        written = [str(c) for c in names_of_rows(frame, column, roles)] if column else _numbered(frame)
-        notes.append(
-            f"no column track_id (--id-column): tracks are called by column {printable(column)}"
-            if column
-            else "no column track_id (--id-column): tracks are numbered by their rows, from 1"
-        )
+        names = names_of_rows(frame, column, roles) if column else range(1, len(frame) + 1)
+        written = [str(name) for name in names]
+        source = f"from column {printable(column)}" if column else "are row numbers, as there is no column track_id"
+        notes.append(f"ids {source} (change it with --id-column)")
     ids = _unique(written)
     sizes = Counter(written)
     recordings: list[str | None] = [i if sizes[i] > 1 else None for i in written]
@@ -84,7 +84,9 @@ def name_rows(root: Path, frame: pd.DataFrame, roles: ColumnRoles, paths: Sequen
     notes += found.notes
     if found.column is not None:
         recordings = [own or other for own, other in zip(found.cells, recordings, strict=True)]
-        notes.append(_grouping_note(found.column, found.cells))
+        blank = f"; {pluralize(found.cells.count(None), 'row')} without one" if None in found.cells else ""
+        n = pluralize({*found.cells} - {None}, "recording")
+        notes.append(f"{n} from column {printable(found.column)}{blank}")
         columns.append(found.column)
     return RowNames(tuple(written), ids, tuple(recordings), tuple(columns), tuple(notes))
 
@@ -92,33 +94,30 @@ def name_rows(root: Path, frame: pd.DataFrame, roles: ColumnRoles, paths: Sequen
 def with_artists_of_rows(
     tracks: Sequence[Track], rows: RowNames, table: Path | None
 ) -> tuple[tuple[Track, ...], list[str]]:
-    """The tracks with the artists that a CSV gives them, which may name recordings that stand in several rows."""
+    """The tracks with the artists from a CSV, whose ids may be recordings of several rows."""
+    if table is None:
+        return tuple(tracks), []
     written = dict(zip(rows.ids, rows.written, strict=True))
-    firsts = {written[t.track_id]: replace(t, track_id=written[t.track_id]) for t in tracks}
-    found, notes = with_artists(tuple(firsts.values()), table)
-    stated = {t.track_id: t for t in found if t.credit != firsts[t.track_id].credit}
+    stated, notes = read_artist_table(table, list(dict.fromkeys(rows.written)))
+    note = f"artist known for {len(stated):,} of {pluralize(set(rows.written), 'track')}, from {table.name}"
     return tuple(
-        replace(t, artist=other.artist, credit=other.credit) if (other := stated.get(written[t.track_id])) else t
+        replace(t, artist=artist, credit=Credit(names=(artist,))) if (artist := stated.get(written[t.track_id])) else t
         for t in tracks
-    ), notes
+    ), [note, *notes]
 
 
 def _stated_ids(root: Path, frame: pd.DataFrame, column: str) -> list[str]:
     cells = cell_texts(frame[column])
     if blank := [str(n) for n, i in enumerate(cells, start=1) if i is None]:
         raise DatasetError(
-            f"{root}: {pluralize(blank, 'row')} without an id in column {printable(column)}: {join_first(blank)}; "
-            "fill them in, or name another column with --id-column"
+            f"{root}: {pluralize(blank, 'row')} without an id in column {printable(column)} ({join_first(blank)}): "
+            "fill them in, or choose another column with --id-column"
         )
     return [str(i) for i in cells]
 
 
-def _numbered(frame: pd.DataFrame) -> list[str]:
-    return [str(n) for n in range(1, len(frame) + 1)]
-
-
 def _unique(written: Sequence[str]) -> tuple[str, ...]:
-    """The ids, with a number behind those that stand in several rows: `a#1`, `a#2`."""
+    """The ids; those of several rows get a number: `a#1`, `a#2`."""
     sizes, mark = Counter(written), "#"
     while True:
         seen: Counter[str] = Counter()
@@ -132,7 +131,7 @@ def _unique(written: Sequence[str]) -> tuple[str, ...]:
 
 
 def _may_name(frame: pd.DataFrame, column: str, roles: ColumnRoles) -> bool:
-    """Can the cells be names of tracks or recordings? None may be blank, and fractions are measurements."""
+    """Can the cells be names of tracks or recordings? Columns with empty cells or fractions cannot."""
     if None in cell_texts(frame[column]):
         return False
     cells = names_of_rows(frame, column, roles)
@@ -156,17 +155,12 @@ def _repeated_notes(
     n_rows = sum(sizes[i] for i in repeated)
     example = [own for own, i in zip(ids, written, strict=True) if i == repeated[0]]
     notes = [
-        f"{pluralize(repeated, 'id')} of column {printable(str(column))} in {pluralize(n_rows, 'row')}: taken as "
-        f"pieces of one recording each, such as {join_first(example, most=2)}"
+        f"{pluralize(n_rows, 'row')} share {pluralize(repeated, 'id')} of column {printable(str(column))}: rows with "
+        f"the same id are pieces of one recording, such as {join_first(example, most=2)}"
     ]
     genres: dict[str, set[str | None]] = defaultdict(set)
     for i, genre in zip(written, cell_texts(frame[roles.label]), strict=True):
         genres[i].add(genre)
     if mixed := [i for i in repeated if len(genres[i]) > 1]:
-        notes.append(f"{pluralize(mixed, 'recording')} under two genres or more, kept together: {join_first(mixed)}")
+        notes.append(f"{pluralize(mixed, 'recording')} with several genres: {join_first(mixed)}")
     return notes
-
-
-def _grouping_note(column: str, cells: Sequence[str | None]) -> str:
-    blank = f"; {pluralize(cells.count(None), 'row')} without" if None in cells else ""
-    return f"{pluralize({c for c in cells if c is not None}, 'recording')} from column {printable(column)}{blank}"

@@ -1,4 +1,4 @@
-"""What the columns of a table are for, by their names or by the options that name them."""
+"""The roles of a table's columns, by their names or by options."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ FILE_NAMES = (
 )  # fmt: skip
 TITLES = ("name", "track", "track_name", "song", "song_name", "title", "track_title", "song_title", "titel", "titre")
 NAMES = (*FILE_NAMES, *TITLES, "song_id", "recording", "recording_id", "id")
-"""Columns that may name the tracks, in the order in which they are tried."""
+"""Columns that may name the tracks, in order of preference."""
 
 INDEX = "unnamed: 0"
-"""The first column where it has no name: a program's own index, which may hold names of files."""
+"""The first column if it has no name: a program's own index, which may hold names of files."""
 
 RECORDINGS = ("recording", "recording_id", "song_id", *FILE_NAMES)
-"""Columns whose equal cells are surely pieces of one recording, where another column names the tracks."""
+"""Columns whose equal cells are certainly pieces of one recording if another column names the tracks."""
 
 NEVER_FEATURES = frozenset(
     (*LABELS, "track_id", "id", "index", "split", "artist", "album", "subset", "path", "genres", "start_s")
 )
-"""A second label or a row number would give the answer away; `start_s` is a column of `features.parquet` itself."""
+"""A second label or a row number would leak the genre; `start_s` is a column of `features.parquet` itself."""
 
 MAX_COLUMNS_SHOWN = 20
 """Columns listed in an error or a note."""
@@ -74,7 +74,7 @@ class ColumnRoles:
 
     @property
     def named(self) -> frozenset[str]:
-        """Columns that have a role whatever they hold."""
+        """All columns with a role."""
         columns = (self.label, self.path, self.track_id, self.split, self.artist, self.album, self.group)
         return frozenset(c for c in (*columns, *self.credit.values()) if c is not None)
 
@@ -83,11 +83,11 @@ class ColumnRoles:
         return column in self.named or column in self.names or folded(column) in _NEVER
 
     def why_no_feature(self, column: str) -> str | None:
-        """Why the column is no feature, whatever it holds; None if it may be one. Columns with a role aren't asked."""
+        """Why a column without a role is not a feature, whatever it holds; None if it may be one."""
         if column in self.dropped:
             return "--drop"
         if column.casefold().startswith("unnamed:"):
-            return "no name"  # the row numbers that pandas saves, or what follows a line's last delimiter
+            return "without a name"  # the row numbers that pandas saves, or what follows a line's last delimiter
         return "by its name" if folded(column) in _NEVER else None
 
 
@@ -103,13 +103,15 @@ def column_roles(root: Path, table: TableFile, options: DatasetOptions) -> Colum
     """The roles of a table's columns.
 
     Raises:
-        DatasetError: an option names no column, or no column holds the label.
+        DatasetError: no column with the name of an option, or none for the label.
     """
     by_name = {folded(c): c for c in reversed(table.columns)} | {c.casefold(): c for c in reversed(table.columns)}
 
     def stated(option: str, column: str | None) -> str | None:
         if column is not None and column not in table.columns:
-            raise DatasetError(f"{root}: no column {printable(column)} ({option}); {describe_columns(table.read(()))}")
+            raise DatasetError(
+                f"{root}: there is no column {printable(column)} ({option}); {describe_columns(table.read(()))}"
+            )
         return column
 
     def first(names: Sequence[str]) -> str | None:
@@ -118,7 +120,7 @@ def column_roles(root: Path, table: TableFile, options: DatasetOptions) -> Colum
     label = stated("--label", options.label) or first(LABELS)
     if label is None:
         raise DatasetError(
-            f"{root}: no column {' or '.join(LABELS)}; name the column of genres with --label; "
+            f"{root}: there is no column {' or '.join(LABELS)}: give the column with the genres with --label; "
             f"{describe_columns(table.read(()))}"
         )
     for column in options.drop:
@@ -139,13 +141,13 @@ def column_roles(root: Path, table: TableFile, options: DatasetOptions) -> Colum
 
 
 def describe_columns(frame: pd.DataFrame) -> str:
-    """The columns, for an error; of many, those of words come first, since a label or a split is one of them."""
+    """The columns, for an error; if there are many, columns of text come first: the label or split may be one."""
     columns = list(map(str, frame.columns))
     if len(columns) <= MAX_COLUMNS_SHOWN:
         return f"{pluralize(columns, 'column')}: {join_first(columns, most=MAX_COLUMNS_SHOWN)}"
     numeric = {*map(str, frame.select_dtypes("number").columns)}
     words = [c for c in columns if c not in numeric]
     numbers = join_first([c for c in columns if c in numeric])
-    groups = [f"of words {join_first(words, most=MAX_COLUMNS_SHOWN)}"] if words else []
-    groups += [f"{len(numeric):,} of numbers ({numbers})"] if numeric else []
+    groups = [f"of text: {join_first(words, most=MAX_COLUMNS_SHOWN)}"] if words else []
+    groups += [f"of numbers: {numbers}"] if numeric else []
     return f"{pluralize(columns, 'column')}: {'; '.join(groups)}"
