@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from genrelab.audio import ffmpeg, reader, sndfile
 from genrelab.audio.clips import (
+    AudioInMemory,
     Clip,
-    check,
     clip_starts,
     clips_from_audio,
-    clips_from_samples,
     probe,
     read,
     read_clips,
@@ -145,15 +144,15 @@ def test_mono_is_the_mean_of_six_channels(tmp_path: Path) -> None:
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many samples each block that libsndfile fills has room for."""
-    asked: list[int] = []
+    sizes: list[int] = []
     original = sndfile.SequentialSoundFile.read
 
     def counted(file: sndfile.SequentialSoundFile, *given: Any, **named: Any) -> NDArray[np.float32]:
-        asked.extend([len(named["out"])] if "out" in named else [])
+        sizes.extend([len(named["out"])] if "out" in named else [])
         return original(file, *given, **named)
 
     monkeypatch.setattr(sndfile.SequentialSoundFile, "read", counted)
-    return asked
+    return sizes
 
 
 @pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.ogg"])
@@ -182,7 +181,7 @@ def test_the_last_block_may_be_full_or_not(
     assert blocks == [1_000] * n_blocks
     assert (y.shape, y.dtype) == (whole.shape, np.float32)
     np.testing.assert_allclose(y, whole, rtol=0, atol=1e-7)
-    window, _ = read(tmp_path / "a.wav", start_s=0.1, seconds=0.25)  # 2,000 samples from the 800th on, if so many
+    window, _ = read(tmp_path / "a.wav", start_s=0.1, seconds=0.25)  # 2,000 samples from the 800th on, or fewer
     np.testing.assert_allclose(window, whole[800:2_800], rtol=0, atol=1e-7)
 
 
@@ -425,7 +424,7 @@ def test_a_long_track_becomes_clips(tmp_path: Path) -> None:
     for clip in found:
         at = round(clip.start_s * sr)
         np.testing.assert_array_equal(clip.y, x[at : at + sr])
-    in_memory = list(clips_from_samples(x, sr, "samples", SECOND))
+    in_memory = list(clips_from_audio(AudioInMemory("samples", x, sr), SECOND))
     assert [c.start_s for c in in_memory] == [c.start_s for c in found]
     for a, b in zip(in_memory, found, strict=True):
         np.testing.assert_array_equal(a.y, b.y)
@@ -547,7 +546,7 @@ def test_mpg123_prints_nothing_on_the_terminal(
 
 def test_text_named_mp3_is_refused_quoting_both_decoders(tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_text("no sound\n" * 1_000)
-    with pytest.raises(DecodeError, match=r"a\.mp3: soundfile: .*not recognised.*; FFmpeg: Invalid data") as e:
+    with pytest.raises(DecodeError, match=r"a\.mp3: cannot be decoded \(not audio, or damaged\)") as e:
         probe(tmp_path / "a.mp3")
     assert e.value.stage == "decode"
 
@@ -570,8 +569,8 @@ def test_missing_or_irregular_file_is_a_read_error(tmp_path: Path, monkeypatch: 
     elif kind == "forbidden":
         path.write_bytes(b"x")
         monkeypatch.setattr(Path, "open", _forbidden)
-    words = {"missing": "No such file", "empty": "is empty", "folder": "a folder", "pipe": "not a regular file"}
-    words |= {"long name": "too long", "null byte": "null byte", "forbidden": "Permission denied"}
+    words = {"missing": "no such file", "empty": "is empty", "folder": "a folder", "pipe": "not a regular file"}
+    words |= {"long name": "too long", "null byte": "not a valid file name", "forbidden": "no permission"}
     for attempt in (probe, read, lambda p: list(read_clips(p))):
         with pytest.raises(DecodeError, match=words[kind]) as e:
             attempt(path)
@@ -598,7 +597,7 @@ def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
         for _ in range(5):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         container.mux(stream.encode(None))
-    with pytest.raises(DecodeError, match="no sound in it"):
+    with pytest.raises(DecodeError, match="no audio stream"):
         probe(tmp_path / "a.mp4")
 
 
@@ -645,14 +644,14 @@ def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     x[20_000] = np.nan
     soundfile.write(tmp_path / "a.wav", x, 8_000, subtype="FLOAT")
     for settings in (ClipSettings(), SECOND):
-        with pytest.raises(DecodeError, match="holds samples that are not finite") as e:
+        with pytest.raises(DecodeError, match="contains NaN or infinite samples") as e:
             list(read_clips(tmp_path / "a.wav", settings))
         assert e.value.stage == "check"
 
 
 def test_a_tenth_of_a_second_is_too_short(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", sound(0.1, 44_100), 44_100)
-    with pytest.raises(DecodeError, match=r"too short: 0\.10 s, at least 0\.5 s are needed"):
+    with pytest.raises(DecodeError, match=r"too short: 0\.10 s, the minimum is 0\.5 s"):
         list(read_clips(tmp_path / "a.wav"))
 
 
@@ -671,17 +670,17 @@ def test_a_silent_stretch_among_others_is_left_out(tmp_path: Path) -> None:
     assert [c.start_s for c in read_clips(tmp_path / "a.wav", SECOND)] == [1, 3]
 
 
-SECOND_LOOK = ClipSettings(clip_s=1.0, max_clips=2)
-"""Of eight seconds it hears those that begin at 0 and 6, and the second time those at 1 and 4."""
+TWO_PASSES = ClipSettings(clip_s=1.0, max_clips=2)
+"""Of eight seconds it reads those that start at 0 and 6, and in the second pass those at 1 and 4."""
 
 
-def looked(path: Path, x: NDArray[np.float32], *, more: bool) -> list[float]:
+def starts_of_pass(path: Path, x: NDArray[np.float32], *, more: bool) -> list[float]:
     """Starts of the stretches, in a file and in memory alike; the error, too."""
     soundfile.write(path, x, 8_000, subtype="FLOAT")
     with closing(reader.Audio(path)) as audio:
         ways = [
-            clips_from_audio(audio, SECOND_LOOK, more=more),
-            clips_from_samples(x, 8_000, path, SECOND_LOOK, more=more),
+            clips_from_audio(audio, TWO_PASSES, more=more),
+            clips_from_audio(AudioInMemory(path, x, 8_000), TWO_PASSES, more=more),
         ]
         in_file, in_memory = [_starts_or_error(way, x) for way in ways]
     assert in_file == in_memory
@@ -705,19 +704,19 @@ def _starts_or_error(found: Iterator[Clip], x: NDArray[np.float32]) -> list[floa
 
 def test_second_pass_reads_what_the_first_left_out(tmp_path: Path) -> None:
     x = sound(8, 8_000)
-    assert looked(tmp_path / "a.wav", x, more=False) == [0, 6]
-    assert looked(tmp_path / "a.wav", x, more=True) == [1, 4]
+    assert starts_of_pass(tmp_path / "a.wav", x, more=False) == [0, 6]
+    assert starts_of_pass(tmp_path / "a.wav", x, more=True) == [1, 4]
     x[8_000:16_000] = 0
-    assert looked(tmp_path / "a.wav", x, more=True) == [4]
+    assert starts_of_pass(tmp_path / "a.wav", x, more=True) == [4]
 
 
 def test_silent_remainder_is_no_error_in_a_second_pass(tmp_path: Path) -> None:
     x = sound(8, 8_000)
     x[8_000:48_000] = x[56_000:] = 0
-    assert looked(tmp_path / "a.wav", x, more=False) == [0, 6]
-    assert looked(tmp_path / "a.wav", x, more=True) == []
+    assert starts_of_pass(tmp_path / "a.wav", x, more=False) == [0, 6]
+    assert starts_of_pass(tmp_path / "a.wav", x, more=True) == []
     with pytest.raises(DecodeError, match="silent"):
-        looked(tmp_path / "a.wav", np.roll(x, 8_000), more=False)
+        starts_of_pass(tmp_path / "a.wav", np.roll(x, 8_000), more=False)
 
 
 def test_samples_that_are_not_finite_are_refused_in_a_second_pass(tmp_path: Path) -> None:
@@ -726,17 +725,10 @@ def test_samples_that_are_not_finite_are_refused_in_a_second_pass(tmp_path: Path
         x[8_000 * second + 5_000] = np.inf
         for more in (False, True):
             if more is not first_too:
-                with pytest.raises(DecodeError, match="not finite"):
-                    looked(tmp_path / "a.wav", x, more=more)
+                with pytest.raises(DecodeError, match="NaN or infinite"):
+                    starts_of_pass(tmp_path / "a.wav", x, more=more)
             else:
-                assert looked(tmp_path / "a.wav", x, more=more) == ([1, 4] if more else [0, 6])
-
-
-def test_check_accepts_what_clips_gives() -> None:
-    check(sound(1, 8_000), 8_000, "a.wav", ClipSettings())
-    check(np.full(8_000, -2e-4, np.float32), 8_000, "a.wav", ClipSettings())
-    with pytest.raises(DecodeError, match="too short"):
-        check(np.empty(0, np.float32), 8_000, "a.wav", ClipSettings())
+                assert starts_of_pass(tmp_path / "a.wav", x, more=more) == ([1, 4] if more else [0, 6])
 
 
 # --- resample ---
@@ -797,11 +789,11 @@ def test_length_is_measured_only_up_to_the_limit(tmp_path: Path, monkeypatch: py
             yield packet
 
     monkeypatch.setattr(ffmpeg, "packets", packets)
-    for most_s in (whole_s + 1, whole_s):
-        with closing(reader.Audio(tmp_path / "a.aac", most_s=most_s)) as audio:
+    for max_s in (whole_s + 1, whole_s):
+        with closing(reader.Audio(tmp_path / "a.aac", max_s=max_s)) as audio:
             assert audio.frames / audio.sr == whole_s
     seen = 0
-    with closing(reader.Audio(tmp_path / "a.aac", most_s=5.0)) as audio:
+    with closing(reader.Audio(tmp_path / "a.aac", max_s=5.0)) as audio:
         assert 5.0 < audio.frames / audio.sr < 5.1
     assert 5 * sr / 1_024 <= seen < 5.2 * sr / 1_024 + 4
 
@@ -823,14 +815,14 @@ def test_spread_clips_are_the_same_in_another_order(tmp_path: Path) -> None:
     y, settings = sound(12.5, 8_000), ClipSettings(clip_s=1.0, max_clips=9)
     y[3 * 8_000 : 5 * 8_000] = 0
     soundfile.write(tmp_path / "a.wav", y, 8_000, subtype="FLOAT")
-    in_order = list(clips_from_samples(y, 8_000, "a", settings))
-    spread = list(clips_from_samples(y, 8_000, "a", settings, spread=True))
+    in_order = list(clips_from_audio(AudioInMemory("a", y, 8_000), settings))
+    spread = list(clips_from_audio(AudioInMemory("a", y, 8_000), settings, spread=True))
     with closing(reader.Audio(tmp_path / "a.wav")) as audio:
         from_file = list(clips_from_audio(audio, settings, spread=True))
     starts = clip_starts(12.5, settings)
-    heard = [clip.start_s for clip in in_order]
-    assert [clip.start_s for clip in spread] == [starts[i] for i in spread_order(len(starts)) if starts[i] in heard]
-    assert heard == sorted(heard) != [clip.start_s for clip in spread] and len(heard) < len(starts) == 9
+    used = [clip.start_s for clip in in_order]
+    assert [clip.start_s for clip in spread] == [starts[i] for i in spread_order(len(starts)) if starts[i] in used]
+    assert used == sorted(used) != [clip.start_s for clip in spread] and len(used) < len(starts) == 9
     by_start = {clip.start_s: clip.y for clip in in_order}
     for clip, same in zip(spread, from_file, strict=True):
         np.testing.assert_array_equal(clip.y, by_start[clip.start_s])

@@ -1,4 +1,4 @@
-"""All tags of a file are read, every value of a field, whatever the container; damage is said and never raised."""
+"""All tags of a file are read, every value of a field, whatever the container; damage is reported and never raised."""
 
 from __future__ import annotations
 

@@ -90,28 +90,28 @@ def test_junctions_of_windows_are_links(tmp_path: Path, monkeypatch: pytest.Monk
     assert audio_files([tmp_path]) == [tmp_path / "a.mp3"]
 
 
-def test_what_is_passed_over_is_said_once_and_hidden_names_are_not(tmp_path: Path) -> None:
+def test_skipped_folders_are_reported_once_and_hidden_ones_are_not(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp3", "#recycle/b.mp3", "x/#recycle/c.mp3", ".genrelab/d.mp3", "@eaDir/e.mp3")
     (tmp_path / "link").symlink_to(tmp_path / "x")
     sentences: list[str] = []
     list(find_audio_files([tmp_path], notify=sentences.append))
     folders = ", ".join(str(tmp_path / name) for name in ("#recycle", "@eaDir", "x/#recycle"))
     assert sentences == [
-        f"passed over: 3 folders of a system or server ({folders}), 1 link to a folder ({tmp_path / 'link'}); "
-        "name such a folder itself to use it"
+        f"skipped: 3 folders of the operating system or a NAS ({folders}), 1 link to a folder ({tmp_path / 'link'}); "
+        "give the path of a folder to include it"
     ]
     sentences.clear()
     list(find_audio_files([tmp_path], ["#recycle", "link", "@*"], notify=sentences.append))
     assert sentences == [], "a pattern leaves them out anyway, and fits something"
 
 
-def test_walk_calls_for_everything_that_it_passes_over(tmp_path: Path) -> None:
+def test_walk_reports_everything_that_it_skips(tmp_path: Path) -> None:
     touch(tmp_path, "b/x.mp3", "a/.x.mp3", "#recycle/y.mp3", ".h/z.mp3")
     (tmp_path / "link").symlink_to(tmp_path / "b")
-    told: dict[str, str] = {}
-    found = list(walk(tmp_path, on_error=pytest.fail, passed_over=told.__setitem__))
+    skipped: dict[str, str] = {}
+    found = list(walk(tmp_path, on_error=pytest.fail, passed_over=skipped.__setitem__))
     assert [(Path(parent).name, names) for parent, _, names in found[1:]] == [("a", []), ("b", ["x.mp3"])]
-    assert told == {
+    assert skipped == {
         str(tmp_path / name): why
         for name, why in ((".h", HIDDEN), ("#recycle", SYSTEM), ("link", LINK), ("a/.x.mp3", HIDDEN))
     }
@@ -126,7 +126,7 @@ def test_file_named_twice_is_listed_once(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_folder_without_audio_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "notes.txt")
-    with pytest.raises(DecodeError, match=r"no audio file in this folder: looked for .*mp3"):
+    with pytest.raises(DecodeError, match=r"no audio file in this folder \(audio suffixes: .*mp3"):
         audio_files([tmp_path])
 
 
@@ -174,13 +174,13 @@ def test_impossible_file_names_are_left_to_the_decoder(name: str) -> None:
         (["A.MP3"], ["a.mp3", "e.wav", "live/b.mp3", "live/old/c.mp3", "talk/d.wav", "talk/live.mp3"]),
     ],
 )
-def test_patterns_fit_names_and_paths_below_the_folder(tmp_path: Path, patterns: list[str], left: list[str]) -> None:
+def test_patterns_match_names_and_paths_below_the_folder(tmp_path: Path, patterns: list[str], left: list[str]) -> None:
     touch(tmp_path, "a.mp3", "e.wav", "live/b.mp3", "live/old/c.mp3", "talk/d.wav", "talk/live.mp3")
     found = [f for f in find_audio_files([tmp_path], patterns) if isinstance(f, Path)]
     assert [f.relative_to(tmp_path).as_posix() for f in found] == left
 
 
-def test_patterns_fit_named_files_and_folders_below_their_common_folder(tmp_path: Path) -> None:
+def test_patterns_match_named_files_and_folders_below_their_common_folder(tmp_path: Path) -> None:
     touch(tmp_path, "live/b.mp3", "talk/d.wav", "talk/e.wav")
     names = [tmp_path / "live", tmp_path / "talk/d.wav", tmp_path / "talk/e.wav", tmp_path / "none.mp3"]
     assert list(find_audio_files(names, ["live", "talk/e*"])) == [tmp_path / "talk/d.wav", tmp_path / "none.mp3"]
@@ -188,14 +188,14 @@ def test_patterns_fit_named_files_and_folders_below_their_common_folder(tmp_path
     assert list(find_audio_files(["no/such.mp3"], ["*.wav"])) == [Path("no/such.mp3")]
 
 
-def test_pattern_that_fits_nothing_is_reported_and_one_that_fits_all_is_refused(tmp_path: Path) -> None:
+def test_pattern_without_a_match_is_reported_and_one_that_matches_all_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp3", "b.wav")
     (tmp_path / "empty").mkdir()
     sentences: list[str] = []
     found = list(find_audio_files([tmp_path, tmp_path / "empty"], ["*.wav", "Podcast"], sentences.append))
     assert found[0] == tmp_path / "a.mp3" and isinstance(found[1], DecodeError), "which is empty by itself"
-    assert sentences == [f"--exclude Podcast: fits no file or folder below {tmp_path}"]
-    with pytest.raises(SettingsError, match="leaves no file"):
+    assert sentences == [f"--exclude Podcast matches no file or folder below {tmp_path}"]
+    with pytest.raises(SettingsError, match="matches every file"):
         list(find_audio_files([tmp_path], ["*"]))
 
 

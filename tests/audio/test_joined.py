@@ -77,7 +77,7 @@ def test_a_joined_part_that_is_damaged_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.flac").write_bytes(first + second[:60])
     with closing(Audio(tmp_path / "a.flac")) as audio:
         assert audio.frames == 2 * 44_100
-        assert "1 of its 2 parts cannot be decoded and is left out (part 2)" in audio.notes[0]
+        assert "1 of its 2 joined parts left out (part 2): cannot be decoded" in audio.notes[0]
 
 
 def test_mp3_of_one_rate_is_one_part_and_its_frames_are_counted_once(

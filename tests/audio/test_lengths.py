@@ -131,7 +131,7 @@ def test_au_that_states_too_little_is_read_to_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("container", ["matroska", "mp4"])
 def test_time_stamps_that_jump_do_not_make_it_longer(tmp_path: Path, container: str) -> None:
-    """Half of the packets are said to be played ten seconds later than they are."""
+    """Half of the packets have the time stamps of packets played ten seconds later than they are."""
     import av
 
     path, jumping = tmp_path / "a.m4a", tmp_path / ("b.mka" if container == "matroska" else "b.mp4")

@@ -1,4 +1,4 @@
-"""Channels that cancel each other out: the loudest one stands for all, and it is said."""
+"""Channels that cancel each other out: only the loudest one is used, with a note."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CANCELLING: dict[str, tuple[NDArray[np.float32], int]] = {
         np.stack([tune(1), -1.05 * tune(1), 0 * LFE, LFE, -0.5 * tune(2), 0.5 * tune(2)], axis=1),
         1,
     ),
-    "four, of which two are inverted": (np.stack([tune(1), tune(1), -1.1 * tune(1), -tune(1)], axis=1), 2),
+    "four, two of them inverted": (np.stack([tune(1), tune(1), -1.1 * tune(1), -tune(1)], axis=1), 2),
     "three": (np.stack([tune(1), -0.5 * tune(1), -0.5 * tune(1)], axis=1), 0),
 }
 
@@ -55,7 +55,7 @@ HONEST = {
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mov"])
 @pytest.mark.parametrize("name", CANCELLING)
-def test_loudest_channel_stands_for_all(tmp_path: Path, name: str, suffix: str) -> None:
+def test_only_the_loudest_channel_is_used(tmp_path: Path, name: str, suffix: str) -> None:
     x, loudest = CANCELLING[name]
     path = write(tmp_path / "a.wav", x.astype(np.float32), subtype="FLOAT")
     if suffix == "mov":
@@ -88,7 +88,7 @@ def _as_mov(path: Path, to: Path) -> Path:
 @pytest.mark.parametrize("suffix", ["wav", "mov"])
 @pytest.mark.parametrize("level", [0.01, 0.5])
 def test_opposite_constant_offsets_are_no_cancelling_sound(tmp_path: Path, level: float, suffix: str) -> None:
-    """An offset can't be heard: what of the channels sounds decides."""
+    """A constant offset is inaudible: only the rest of a channel counts."""
     y, offset = level * tune(1), np.array([0.3, -0.3], np.float32)
     for sign in (1, -1):
         path = write(tmp_path / "a.wav", np.stack([y, sign * y], axis=1) + offset, subtype="FLOAT")

@@ -14,7 +14,7 @@ from genrelab.audio import file_tags
 from genrelab.audio.content_hash import audio_ranges
 from genrelab.audio.file_tags import read_file_tags
 from genrelab.audio.flac import MAX_BLOCKS, metadata_blocks
-from genrelab.audio.tag_blocks import MAX_TAGS, InconsistentFileError, stream_start, syncsafe, tags_before, tags_behind
+from genrelab.audio.tag_blocks import MAX_TAGS, InconsistentFileError, stream_start, syncsafe, tags_after, tags_before
 from tests.support.faulty import tune
 
 EMPTY = b"ID3\x03\0\0\0\0\0\0"
@@ -54,10 +54,10 @@ def test_more_tags_than_any_file_has_are_damage(tmp_path: Path, block: bytes, be
         content = block * n + b"sound" if before else b"sound" + block * n
         file = Counted(content)
         if n == MAX_TAGS:
-            assert len(tags_before(file) if before else tags_behind(file, len(content))) == n
+            assert len(tags_before(file) if before else tags_after(file, len(content))) == n
             continue
         with pytest.raises(InconsistentFileError, match="more than 64 tags"):
-            tags_before(file) if before else tags_behind(file, len(content))
+            tags_before(file) if before else tags_after(file, len(content))
         assert stream_start(file) == 0
         assert file.reads < 10 * MAX_TAGS
         (tmp_path / "a").write_bytes(content)

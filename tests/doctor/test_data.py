@@ -53,7 +53,8 @@ def test_each_problem_is_found_and_clean_files_have_none(tmp_path: Path) -> None
     ]  # fmt: skip
     reasons = {row.path: row.reason for row in found.exclusions}
     assert (
-        reasons["jazz/tagged.mp3"] == "two labels: other tags, the same audio as rock/same.mp3; here jazz, there rock"
+        reasons["jazz/tagged.mp3"]
+        == "two labels: the same audio, with other tags, as rock/same.mp3; here jazz, there rock"
     )
     assert reasons["rock/same.mp3"] == "two labels: the same file as jazz/one.mp3; here rock, there jazz"
     assert reasons["jazz/empty.mp3"] == "empty"
@@ -141,8 +142,8 @@ def test_plain_folder_of_audio_is_checked_without_a_dataset(tmp_path: Path) -> N
     for root in (tmp_path, tmp_path / "a.wav"):
         dataset = find_dataset(root, "auto", DatasetOptions())
         assert (dataset.name, [t.path for t in dataset.tracks], dataset.genres) == (PLAIN_FILES, ["a.wav"], ())
-        assert "only the files are looked at" in dataset.notes[0]
-    with pytest.raises(DatasetError, match="directly in it"):
+        assert "only the files are checked" in dataset.notes[0] and "It can read" not in dataset.notes[0]
+    with pytest.raises(DatasetError, match="not in a genre folder"):
         find_dataset(tmp_path, "folder", DatasetOptions())
     with pytest.raises(DatasetError, match="does not exist"):
         find_dataset(tmp_path / "none", "auto", DatasetOptions())
@@ -153,7 +154,9 @@ def test_plain_folder_of_audio_is_checked_without_a_dataset(tmp_path: Path) -> N
 
 def test_folder_of_tables_is_refused_with_their_names(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("genre,x\nrock,1\n")
-    with pytest.raises(DatasetError, match=r"fits no dataset\. Did you mean .*/t\.csv\? Looked for"):
+    with pytest.raises(
+        DatasetError, match=r"is not a dataset that genrelab can read\. Did you mean .*/t\.csv\? It can read: "
+    ):
         find_dataset(tmp_path, "auto", DatasetOptions())
     (tmp_path / "u.parquet").touch()
     with pytest.raises(DatasetError, match=r"Did you mean .*/t\.csv\? \(or another of its tables: u\.parquet\)"):

@@ -10,9 +10,10 @@ from genrelab.datasets.base import Dataset, Track
 from genrelab.doctor import faults
 from genrelab.doctor.faults import KINDS, Fault, collection_clip_s, file_faults
 from genrelab.doctor.measure import AudioMeasurement
+from genrelab.leakage.near_duplicates import NearDuplicate
 
 CLEAN = AudioMeasurement(
-    "heard", None, None, "soundfile", 44_100, 2, 30.0, 30.01, True, 1.2, 1.1, 0.002, 0.02, False, "file", "audio"
+    "decoded", None, None, "soundfile", 44_100, 2, 30.0, 30.01, True, 1.2, 1.1, 0.002, 0.02, False, "file", "audio"
 )
 """A loud record as MP3: it overshoots, and a few of its peaks are flat."""
 
@@ -89,7 +90,7 @@ def test_first_copy_is_kept_unless_another_is_scored_or_labelled() -> None:
     tracks = [Track(str(i), f"{i}.mp3", "rock") for i in range(3)]
     sounds = [replace(CLEAN, sha256=f"file {i % 2}", audio_sha256="same") for i in range(3)]
     assert _copies(tracks, sounds) == [
-        Fault("copy", 1, "other tags, the same audio as 0.mp3"),
+        Fault("copy", 1, "the same audio, with other tags, as 0.mp3"),
         Fault("copy", 2, "the same file as 0.mp3"),
     ]
     tracks[0] = replace(tracks[0], genre=None)
@@ -123,18 +124,18 @@ def test_tracks_with_problems_do_not_count_as_copies() -> None:
 
 def test_near_duplicates_are_reported_at_their_first_track() -> None:
     data = dataset("folder", *(Track(str(i), f"{i}.mp3", g) for i, g in enumerate(("rock", "jazz", "rock"))))
-    pairs = [(0, 1, 2.0, 0.9), (0, 2, 0.03, 0.8)]
+    pairs = [NearDuplicate("0", "1", 2.0, 0.9), NearDuplicate("0", "2", 0.03, 0.8)]
     assert list(faults.near_duplicate_faults(data, pairs)) == [
-        Fault("near duplicate", 0, "90% alike to 1.mp3, 2.0 s later there; here rock, there jazz"),
-        Fault("near duplicate", 0, "80% alike to 2.mp3"),
+        Fault("near duplicate", 0, "90 % similar to 1.mp3, 2.0 s later there; here rock, there jazz"),
+        Fault("near duplicate", 0, "80 % similar to 2.mp3"),
     ]
 
 
 def test_known_problems_are_reported_where_this_copy_is_intact() -> None:
     data = dataset("fma-small", *(Track(str(i), f"{i}.mp3", "rock") for i in (1, 2, 3)))
-    listed = {"1": "wrong in duration", "2": "wrong in duration", "3": "undecodable"}
+    listed = {"1": "wrong duration", "2": "wrong duration", "3": "undecodable"}
     found = list(faults.known_faulty(data, listed, [CLEAN, CLEAN, AudioMeasurement("undecodable")], excluded={1, 2}))
-    assert found == [Fault("known", 0, "published as wrong in duration")]
+    assert found == [Fault("known", 0, "published problem: wrong duration")]
 
 
 def test_artists_on_both_sides_of_the_official_split_are_reported() -> None:
@@ -150,5 +151,5 @@ def test_artists_on_both_sides_of_the_official_split_are_reported() -> None:
         Track("8", "8", "rock", None, None, "test"),
     )
     assert list(faults.across_split(data)) == [
-        Fault("split", 1, "test; ann is in training, too"),
+        Fault("split", 1, "test; ann is also in training"),
     ]

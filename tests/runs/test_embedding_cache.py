@@ -1,4 +1,4 @@
-"""What the networks make of a file is computed once, wherever it goes; a broken cache costs time and nothing else."""
+"""The embedding of a file is computed once, wherever it is moved; a broken cache only costs time."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from genrelab.core.processes import DECODER_CRASHED
 from genrelab.core.progress import ignore
 from genrelab.datasets.synth_voices import SR as SONG_SR
 from genrelab.features.fingerprint import landmarks, unpack
-from genrelab.features.views import compute_many
+from genrelab.features.views import compute
 from genrelab.runs import embedding_cache
 from genrelab.runs.embedding_cache import (
-    ROWS_AT_ONCE,
     VIEW,
     Embedded,
     EmbeddingCache,
@@ -35,7 +34,7 @@ from genrelab.runs.embedding_cache import (
     embed_files,
 )
 from tests.support.changing_files import ChangingFiles, audio_in, pretend_fat
-from tests.support.labelled_music import SR, hear_codes, write_track
+from tests.support.labelled_music import SR, embed_by_code, write_track
 from tests.support.songs import Samples, song
 
 
@@ -46,8 +45,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    return hear_codes(monkeypatch)
+def processed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return embed_by_code(monkeypatch)
 
 
 @pytest.fixture
@@ -74,9 +73,9 @@ def test_embedding_of_a_file_is_the_mean_over_its_windows(tmp_path: Path) -> Non
     """With the real networks."""
     soundfile.write(tmp_path / "a.wav", song("Rock", 1, 1, 8.0), SONG_SR)
     stamp, found = embed_file(tmp_path / "a.wav")
-    clips = list(compute_many(VIEW, read_clips(tmp_path / "a.wav", EMBEDDING_CLIPS)))
-    assert len(clips) == 3 and stamp is not None and found.x is not None and len(found.payload or b"") == 32
-    np.testing.assert_allclose(found.x, np.mean([w.x for _, windows in clips for w in windows], axis=0), atol=1e-6)
+    rows = [w.x for c in read_clips(tmp_path / "a.wav", EMBEDDING_CLIPS) for w in compute(VIEW, c.y, c.sr)]
+    assert len(rows) == 3 and stamp is not None and found.x is not None and len(found.payload or b"") == 32
+    np.testing.assert_allclose(found.x, np.mean(rows, axis=0), atol=1e-6)
 
 
 @pytest.fixture
@@ -134,7 +133,7 @@ def test_worker_processes_give_the_same_embeddings(tmp_path: Path) -> None:
     assert values(embed(paths)) == values(found) and all(one.cached for one in embed(paths))
 
 
-def test_results_are_in_the_order_of_the_files(tracks: list[Path], heard: list[int]) -> None:
+def test_results_are_in_the_order_of_the_files(tracks: list[Path], processed: list[int]) -> None:
     steps: list[tuple[int, int]] = []
     embed(tracks[1:2])
     paths = [tracks[3], tracks[1], tracks[0], tracks[2]]
@@ -145,7 +144,7 @@ def test_results_are_in_the_order_of_the_files(tracks: list[Path], heard: list[i
     assert embed([]) == []
 
 
-def test_file_that_cannot_be_used_has_the_reason(tmp_path: Path, heard: list[int]) -> None:
+def test_file_that_cannot_be_used_has_the_reason(tmp_path: Path, processed: list[int]) -> None:
     (tmp_path / "text.mp3").write_text("no sound\n" * 100)
     soundfile.write(tmp_path / "silent.wav", np.zeros(SR), SR)
     soundfile.write(tmp_path / "short.wav", np.full(SR // 4, 0.11), SR)
@@ -154,13 +153,13 @@ def test_file_that_cannot_be_used_has_the_reason(tmp_path: Path, heard: list[int
         found = embed(paths)
         assert [one.x for one in found] == [None] * 4 and not any(one.cached for one in found)
         assert [str(one.error).split(":")[0] for one in found[1:]] == [
-            *("silent", "too short", "No such file or directory"),
+            *("silent", "too short", "no such file"),
         ]
         assert found[0].error
 
 
 def test_file_that_crashes_a_worker_has_an_error(
-    tracks: list[Path], heard: list[int], monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         embedding_cache,
@@ -175,36 +174,36 @@ def test_file_that_crashes_a_worker_has_an_error(
 # --- what is found again ---
 
 
-def test_second_run_computes_nothing(tracks: list[Path], heard: list[int], cache: Path) -> None:
+def test_second_run_computes_nothing(tracks: list[Path], processed: list[int], cache: Path) -> None:
     first = embed(tracks)
-    assert len(heard) == 4 and not any(one.cached for one in first)
-    heard.clear()
+    assert len(processed) == 4 and not any(one.cached for one in first)
+    processed.clear()
     second = embed(tracks)
-    assert heard == [] and all(one.cached for one in second)
+    assert processed == [] and all(one.cached for one in second)
     assert values(second) == values(first) and [o.payload for o in second] == [o.payload for o in first]
     assert [p.name for p in cache.iterdir()] == ["embeddings.sqlite"]
 
 
 def test_renamed_and_retagged_files_are_found_by_their_audio(
-    tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = embed(tracks)
-    heard.clear()
+    processed.clear()
     tracks[0] = tracks[0].rename(tmp_path / "moved.flac")
     tags = mutagen.File(tracks[1])
     tags["genre"], tags["title"] = ["Blues"], ["A longer title than before " * 200]
     tags.save()
-    assert values(embed(tracks)) == values(first) and heard == []
+    assert values(embed(tracks)) == values(first) and processed == []
     monkeypatch.setattr(embedding_cache, "sha256_of_audio", lambda _: pytest.fail("hashed again"))
-    assert values(embed(tracks)) == values(first) and heard == [], "by now their new names are known"
+    assert values(embed(tracks)) == values(first) and processed == [], "by now their new names are known"
 
 
 def test_files_are_hashed_by_workers(
-    tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also those whose audio turns out to be known; what nobody can have changed is not even given to a worker."""
+    """Also those whose audio turns out to be known; one that cannot have changed is not passed to a worker."""
     first = embed(tracks)
-    heard.clear()
+    processed.clear()
     tracks[0] = tracks[0].rename(tmp_path / "moved.flac")
     hash_of, given = embedding_cache.sha256_of_audio, list[Path]()
 
@@ -218,7 +217,7 @@ def test_files_are_hashed_by_workers(
     monkeypatch.setattr(embedding_cache, "map_in_processes", by_workers)
     found = embed(tracks)
     assert values(found) == values(first) and all(one.cached for one in found)
-    assert given == tracks[:1] and heard == []
+    assert given == tracks[:1] and processed == []
 
 
 def hash_and_rewrite(path: Path) -> str:
@@ -230,14 +229,14 @@ def hash_and_rewrite(path: Path) -> str:
 
 
 def test_known_audio_of_a_file_that_changes_meanwhile_is_not_stored(
-    tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed(tracks[:1])
     copy = Path(shutil.copy(tracks[0], tmp_path / "copy.flac"))
     with monkeypatch.context() as patch:
         patch.setattr(embedding_cache, "sha256_of_audio", hash_and_rewrite)
         assert embed([copy])[0].cached
-    assert not embed([copy])[0].cached and heard == [1_000, 1_009]
+    assert not embed([copy])[0].cached and processed == [1_000, 1_009]
 
 
 @pytest.mark.parametrize("fat", [False, True])
@@ -266,7 +265,7 @@ def test_random_changes_never_give_the_embedding_of_other_audio(
     if fat:
         pretend_fat(monkeypatch)
     files = ChangingFiles(tmp_path / "music", steps, ("short", "middle") if fat else ("short", "middle", "long"))
-    asked = 0
+    requested = 0
     for step in range(steps):
         files.change()
         paths = [p for p in files.names if files.rng.random() < 0.5]
@@ -274,52 +273,52 @@ def test_random_changes_never_give_the_embedding_of_other_audio(
         for path, one in zip(paths, found, strict=True):
             assert one.x is not None and (one.x == embedding_of(audio_in(path))).all(), f"step {step}: {path.name}"
             assert one.prints == prints_of(audio_in(path)), f"step {step}: {path.name}"
-        asked += len(paths)
-    assert steps / 10 < len(computed) < asked / 2, "else nothing changes, or the cache is of no use"
+        requested += len(paths)
+    assert steps / 10 < len(computed) < requested / 2, "else nothing changes, or the cache is useless"
 
 
-def test_changed_file_is_computed_again(tracks: list[Path], heard: list[int]) -> None:
+def test_changed_file_is_computed_again(tracks: list[Path], processed: list[int]) -> None:
     first = embed(tracks)
-    heard.clear()
+    processed.clear()
     before = tracks[2].stat()
     write_track(tracks[2], 0, 9, by="Ann")
     os.utime(tracks[2], ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     second = embed(tracks)
-    assert heard == [1_009] and [one.cached for one in second] == [True, True, False, True]
+    assert processed == [1_009] and [one.cached for one in second] == [True, True, False, True]
     assert second[2].payload != first[2].payload and values(second)[2] != values(first)[2]
 
 
 def test_file_that_changes_while_it_is_read_is_not_stored(
-    tracks: list[Path], heard: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else what was made of the new audio would be found for the old one."""
+    """Else the result for the new audio would be found for the old one."""
     copy = Path(shutil.copy(tracks[0], tmp_path / "copy.flac"))
     with monkeypatch.context() as patch:
         patch.setattr(embedding_cache, "sha256_of_audio", hash_and_rewrite)
         (changed,) = embed(tracks[:1])
-    assert heard == [1_009] and changed.error is None
-    assert [one.cached for one in embed([tracks[0], copy])] == [False, False] and heard == [1_009, 1_009, 1_000]
+    assert processed == [1_009] and changed.error is None
+    assert [one.cached for one in embed([tracks[0], copy])] == [False, False] and processed == [1_009, 1_009, 1_000]
 
 
-def test_other_windows_or_another_view_are_computed_anew(
-    tracks: list[Path], heard: list[int], monkeypatch: pytest.MonkeyPatch
+def test_other_windows_or_another_view_are_computed_again(
+    tracks: list[Path], processed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed(tracks)
-    heard.clear()
+    processed.clear()
     monkeypatch.setattr(embedding_cache, "WHAT", "something else")
     embed(tracks)
-    assert len(heard) == 4
+    assert len(processed) == 4
 
 
 def test_key_names_version_view_windows_and_clips() -> None:
-    """What another genrelab made of an audio is not taken for what this one would."""
+    """Results of another version are not used."""
     version, view, *clips = json.loads(embedding_cache.WHAT)
     assert (version, view["name"]) == (__version__, VIEW.name)
     assert [(c["clip_s"], c["max_clips"]) for c in clips] == [(3.0, embedding_cache.CLIPS.max_clips), (30.0, 10)]
 
 
 def test_interrupted_run_keeps_what_was_computed(
-    tracks: list[Path], heard: list[int], monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     map_here = embedding_cache.map_in_processes
 
@@ -333,90 +332,86 @@ def test_interrupted_run_keeps_what_was_computed(
         patch.setattr(embedding_cache, "map_in_processes", interrupted)
         with pytest.raises(KeyboardInterrupt):
             embed(tracks)
-    heard.clear()
-    assert [one.cached for one in embed(tracks)] == [True, True, True, False] and heard == [1_003]
+    processed.clear()
+    assert [one.cached for one in embed(tracks)] == [True, True, True, False] and processed == [1_003]
 
 
 def test_embeddings_are_written_while_others_are_computed(
-    tracks: list[Path], heard: list[int], monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A kill costs a few; another run waits for no longer than a row takes."""
-    monkeypatch.setattr(embedding_cache, "ROWS_AT_ONCE", 2)
+    """A kill loses none that was computed, and another run can write at once."""
     monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0)
-    mine = EmbeddingCache.open(refuse)
-    for i, path in enumerate(tracks[:3]):
-        mine.store(path, *embed_file(path))
-        theirs = EmbeddingCache.open(refuse)
-        assert [theirs.lookup(p) is not None for p in tracks] == [i >= 1, i >= 1, False, False]
-        theirs.store(tracks[3], *embed_file(tracks[3])) if i == 2 else None
-        theirs.close()
-    mine.close()
-    last = EmbeddingCache.open(refuse)
-    assert all(last.lookup(p) is not None for p in tracks) and ROWS_AT_ONCE > 2
-    last.close()
+    with EmbeddingCache(refuse) as mine:
+        for i, path in enumerate(tracks[:3]):
+            mine.store(path, *embed_file(path))
+            with EmbeddingCache(refuse) as theirs:
+                assert [theirs.lookup(p) is not None for p in tracks] == [k <= i for k in range(4)]
+                theirs.store(tracks[3], *embed_file(tracks[3])) if i == 2 else None
+    with EmbeddingCache(refuse) as last:
+        assert all(last.lookup(p) is not None for p in tracks)
 
 
 # --- what may go wrong ---
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + bytes(4_000)])
-def test_damaged_cache_is_moved_aside(tracks: list[Path], heard: list[int], cache: Path, content: bytes) -> None:
+def test_damaged_cache_is_moved_aside(tracks: list[Path], processed: list[int], cache: Path, content: bytes) -> None:
     cache.mkdir()
     (cache / "embeddings.sqlite").write_bytes(content)
-    said: list[str] = []
-    assert all(one.error is None for one in embed(tracks, said.append))
-    assert len(said) == 1 and "is damaged: it was moved to embeddings-aside.sqlite" in said[0]
+    messages: list[str] = []
+    assert all(one.error is None for one in embed(tracks, messages.append))
+    assert len(messages) == 1 and "is damaged: it was moved to embeddings-aside.sqlite" in messages[0]
     assert (cache / "embeddings-aside.sqlite").read_bytes() == content
     assert all(one.cached for one in embed(tracks))
 
 
-def test_damage_found_later_is_moved_aside_and_reported_once(tracks: list[Path], heard: list[int], cache: Path) -> None:
+def test_later_damage_is_moved_aside_and_reported_once(tracks: list[Path], processed: list[int], cache: Path) -> None:
     embed(tracks)
     content = (cache / "embeddings.sqlite").read_bytes()
     (cache / "embeddings.sqlite").write_bytes(content[:4_096] + b"\xff" * (len(content) - 4_096))
-    said: list[str] = []
-    heard.clear()
-    assert all(one.error is None for one in embed(tracks, said.append)) and len(heard) == 4
-    assert len(said) == 1 and "failed" in said[0] and "was moved to embeddings-aside.sqlite" in said[0]
+    messages: list[str] = []
+    processed.clear()
+    assert all(one.error is None for one in embed(tracks, messages.append)) and len(processed) == 4
+    assert len(messages) == 1 and "moved to embeddings-aside.sqlite" in messages[0]
     embed(tracks)
-    assert all(one.cached for one in embed(tracks)), "the next run begins a new one"
+    assert all(one.cached for one in embed(tracks)), "the next run starts a new one"
 
 
-def test_cache_of_another_version_is_moved_aside(tracks: list[Path], heard: list[int], cache: Path) -> None:
+def test_cache_of_another_version_is_moved_aside(tracks: list[Path], processed: list[int], cache: Path) -> None:
     embed(tracks)
     with sqlite3.connect(cache / "embeddings.sqlite") as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
-    said: list[str] = []
-    assert not any(one.cached for one in embed(tracks, said.append))
-    assert len(said) == 1 and "version 99 of its tables" in said[0]
+    messages: list[str] = []
+    assert not any(one.cached for one in embed(tracks, messages.append))
+    assert len(messages) == 1 and "(tables 99, not" in messages[0]
 
 
 def test_cache_that_cannot_be_used_only_costs_time(
-    tracks: list[Path], heard: list[int], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = values(embed(tracks))
     cache.rename(tmp_path / "elsewhere")
     cache.write_text("a file where the folder should be")
     for _ in range(2):
-        said: list[str] = []
-        heard.clear()
-        assert values(embed(tracks, said.append)) == expected and len(heard) == 4
-        assert len(said) == 1 and "cannot be cached" in said[0] and "GENRELAB_CACHE names another folder" in said[0]
+        messages: list[str] = []
+        processed.clear()
+        assert values(embed(tracks, messages.append)) == expected and len(processed) == 4
+        assert len(messages) == 1 and "cache cannot be used" in messages[0] and "set GENRELAB_CACHE" in messages[0]
 
 
 def test_locked_cache_only_costs_time(
-    tracks: list[Path], heard: list[int], cache: Path, monkeypatch: pytest.MonkeyPatch
+    tracks: list[Path], processed: list[int], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed(tracks[:1])
     monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0)
-    said: list[str] = []
+    messages: list[str] = []
     with sqlite3.connect(cache / "embeddings.sqlite", isolation_level=None) as database:
         database.execute("BEGIN EXCLUSIVE")
-        assert all(one.error is None for one in embed(tracks, said.append))
+        assert all(one.error is None for one in embed(tracks, messages.append))
         database.execute("ROLLBACK")
     database.close()
-    assert len(said) == 1 and "locked" in said[0]
+    assert len(messages) == 1 and "locked" in messages[0]
     assert embed(tracks[:1])[0].cached
 
 
@@ -428,7 +423,7 @@ def test_locked_cache_only_costs_time(
         *("prints = x'000000000000000006000000010203'", "prints = x'000000000000000002000000' || x'0102'"),
     ],
 )
-def test_inconsistent_row_is_computed_again(tracks: list[Path], heard: list[int], cache: Path, change: str) -> None:
+def test_inconsistent_row_is_computed_again(tracks: list[Path], processed: list[int], cache: Path, change: str) -> None:
     expected = values(embed(tracks))
     with sqlite3.connect(cache / "embeddings.sqlite") as database:
         database.execute(f"UPDATE embeddings SET {change}")

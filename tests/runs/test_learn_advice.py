@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from genrelab.runs.learn_advice import FEW, MAX_TIMES, MIN_GAIN, WANTED_RECALL, GenreAdvice, advice
+from genrelab.runs.learn_advice import MAX_TIMES, MIN_GAIN, MIN_TRACKS, WANTED_RECALL, GenreAdvice, advice
 from genrelab.runs.learn_head import Learned
 
 
@@ -37,15 +37,15 @@ def judged(
 
 def test_genre_that_is_recognised_has_enough() -> None:
     a, b = judged([[15, 5], [2, 18]], [0.5, 0.7])
-    assert (a.recall, a.more, a.advice, a.taken_for) == (0.75, 0, "enough", "b")
+    assert (a.recall, a.more, a.advice, a.taken_for) == (0.75, 0, "no more tracks", "b")
     assert a.recall == WANTED_RECALL
-    assert (b.more, b.advice, b.tracks) == (0, "enough", 20)
+    assert (b.more, b.advice, b.tracks) == (0, "no more tracks", 20)
 
 
 def test_gain_of_the_last_doubling_is_carried_on() -> None:
     """0.15 are missing and doubling brought 0.15: as many again as there are."""
     a, _ = judged([[12, 8], [8, 12]], [0.45, 0.45])
-    assert (a.recall, a.more, a.advice) == (0.6, 20, "about 20 more, by other artists")
+    assert (a.recall, a.more, a.advice) == (0.6, 20, "about 20 more tracks by other artists")
     a, _ = judged([[6, 14], [14, 6]], [0.0, 0.0])  # 0.45 are missing, doubling brought 0.3: times 2 ** 1.5
     assert a.more == 5 * round(20 * (2**1.5 - 1) / 5) == 35
 
@@ -65,8 +65,8 @@ def test_at_least_five_more_are_asked_for() -> None:
 def test_more_of_the_same_is_no_advice_where_doubling_brought_nothing() -> None:
     a, b = judged([[8, 12], [2, 18]], [0.4, 0.9])
     assert (a.more, a.taken_for) == (None, "b")
-    assert a.advice.startswith("more tracks like these would hardly help: check its labels, or join it with b")
-    assert b.advice == "enough"
+    assert a.advice == "no more such tracks: check its labels, or merge it with b (often confused)"
+    assert b.advice == "no more tracks"
 
 
 def test_estimate_that_is_too_far_away_is_none() -> None:
@@ -78,16 +78,16 @@ def test_estimate_that_is_too_far_away_is_none() -> None:
     assert a.more == 5 * round(20 * (2 ** (0.25 / (gain * 1.01)) - 1) / 5)
 
 
-@pytest.mark.parametrize("n", [2, 3, FEW - 1])
+@pytest.mark.parametrize("n", [2, 3, MIN_TRACKS - 1])
 def test_too_few_tracks_are_not_judged(n: int) -> None:
     a, _ = judged([[n, 0], [0, 20]], [1.0, 1.0])
-    text = f"{FEW - n} more track{'s' if FEW - n > 1 else ''}, to begin with"
-    assert (a.tracks, a.recall, a.more, a.advice) == (n, 1.0, FEW - n, text)
+    text = f"at least {MIN_TRACKS - n} more track{'s' if MIN_TRACKS - n > 1 else ''}"
+    assert (a.tracks, a.recall, a.more, a.advice) == (n, 1.0, MIN_TRACKS - n, text)
 
 
 def test_genre_that_could_not_be_held_out_needs_further_artists() -> None:
     a, b = judged([[0, 0], [5, 15]], [float("nan"), 0.75], tracks=[30, 20])
-    assert (a.recall, a.more, a.advice) == (None, 0, "more tracks or artists, to be scored")
+    assert (a.recall, a.more, a.advice) == (None, 0, "more artists, for a test")
     assert b.taken_for == "a"
 
 
@@ -98,20 +98,20 @@ def test_genre_whose_half_was_not_measured_takes_the_gain_of_the_others() -> Non
 
 def test_how_many_more_is_not_said_where_no_half_was_measured() -> None:
     a, b = judged([[12, 8], [2, 18]], [float("nan"), float("nan")])
-    assert (a.recall, a.more, a.taken_for, a.advice) == (0.6, None, "b", "more tracks, how many was not measured")
-    assert (b.more, b.advice) == (0, "enough")
+    assert (a.recall, a.more, a.taken_for, a.advice) == (0.6, None, "b", "more tracks")
+    assert (b.more, b.advice) == (0, "no more tracks")
 
 
 def test_nothing_is_judged_where_nothing_was_scored() -> None:
     found = advice(["a", "b"], ["a"] * 3 + ["b"] * 9, cast(Learned, Scored(None, None)))
     assert [(g.genre, g.tracks, g.recall, g.more, g.taken_for, g.advice) for g in found] == [
-        ("a", 3, None, 2, None, "2 more tracks, to begin with"),
-        ("b", 9, None, 0, None, "more tracks or artists, to be scored"),
+        ("a", 3, None, 2, None, "at least 2 more tracks"),
+        ("b", 9, None, 0, None, "more artists, for a test"),
     ]
 
 
 def test_advice_is_plain_json() -> None:
     a, _ = judged([[15, 5], [2, 18]], [0.5, 0.7])
     assert a.to_json() == {
-        "genre": "a", "tracks": 20, "recall": 0.75, "more": 0, "taken_for": "b", "advice": "enough",
+        "genre": "a", "tracks": 20, "recall": 0.75, "more": 0, "taken_for": "b", "advice": "no more tracks",
     }  # fmt: skip

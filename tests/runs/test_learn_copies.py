@@ -15,14 +15,14 @@ from genrelab.runs import learn_copies
 from genrelab.runs.embedding_cache import Embedded, embed_file
 from genrelab.runs.learn import LearnSettings, learn
 from genrelab.runs.learn_copies import MAX_DISTANCE, held_out_together, near_copies, sharing_audio
-from tests.support.labelled_music import hear_codes
+from tests.support.labelled_music import embed_by_code
 from tests.support.songs import Samples, encoded, song
 
 
 @pytest.fixture
 def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two genres of ten songs, and an excerpt of their first as an MP3 of 64 kbit/s; every embedding is another."""
-    hear_codes(monkeypatch)
+    embed_by_code(monkeypatch)
 
     def embed_window(y: Samples, view: EmbeddingView) -> Samples:
         row = np.random.default_rng(np.abs(y[:100]).view(np.uint32)).standard_normal(view.shape)
@@ -69,15 +69,15 @@ def test_tracks_without_landmarks_share_nothing(tmp_path: Path) -> None:
 
 
 def test_learn_holds_excerpts_out_with_their_songs(music: Path, tmp_path: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     paths = sorted(music.rglob("*.*"))
     rows = [f"{path.parent.name}/{path.name},Artist {i}\n" for i, path in enumerate(paths)]
     (tmp_path / "artists.csv").write_text("id,artist\n" + "".join(rows))
     settings = LearnSettings(artists=tmp_path / "artists.csv")
-    result = learn(music, tmp_path / "out", settings, notify=said.append)
+    result = learn(music, tmp_path / "out", settings, notify=messages.append)
     assert result.scores is not None and (result.scores["n"], result.scores["n_groups"]) == (22, 20)
-    (note,) = [sentence for sentence in said if "excerpts, perhaps" in sentence]
-    assert note.startswith("2 pairs of tracks") and note.endswith(": 0.flac and part.mp3, 0.flac and part.mp3")
+    (note,) = [sentence for sentence in messages if "near-duplicates" in sentence]
+    assert note.startswith("2 pairs of near-duplicates") and note.endswith(": 0.flac and part.mp3, 0.flac and part.mp3")
 
 
 # --- embeddings ---

@@ -23,7 +23,7 @@ QUICK = "majority,gaussian_nb,svm"
 def _run(
     out: Path, root: Path, *words: object, models: str = QUICK, views: str = "statistics"
 ) -> tuple[list[dict[str, str]], dict[str, Any], str]:
-    """Rows of leaderboard.csv, run.json and what was said, of a run with the quick models and what they read."""
+    """Rows of leaderboard.csv, run.json and the messages, of a run with the quick models and what they read."""
     status, _, err = call("run", root, "--out", out, "--models", models, "--views", views, *words)
     assert status == 0, err
     rows = list(csv.DictReader((out / "leaderboard.csv").read_text().splitlines()))

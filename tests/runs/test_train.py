@@ -23,6 +23,7 @@ from genrelab.core.errors import MissingRequirementError, ModelError, PreparedEr
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
+from genrelab.datasets.demo import MARKER_FILE
 from genrelab.export import export
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet
@@ -51,11 +52,11 @@ def test_run_holds_the_documented_files(prepared: Prepared, tmp_path: Path) -> N
     predictions = read_parquet(Folder(run), "gaussian_nb/predictions.parquet").to_pydict()
     assert list(predictions) == ["track_id", "part", "truth", "p_ambient", "p_beat", "p_choir"]
     assert len(predictions["track_id"]) == 27
-    told = json.loads((run / "gaussian_nb" / "metrics.json").read_text())
+    metrics_json = json.loads((run / "gaussian_nb" / "metrics.json").read_text())
     best = [max(prepared.genres, key=lambda g, i=i: predictions[f"p_{g}"][i]) for i in range(27)]
     for name in ("training", "validation"):  # of a split with test tracks: what was fitted on, what chose
         hits = [b == t for b, t, p in zip(best, predictions["truth"], predictions["part"], strict=True) if p == name]
-        assert (told[name]["n"], told[name]["accuracy"]) == (len(hits), np.mean(hits))
+        assert (metrics_json[name]["n"], metrics_json[name]["accuracy"]) == (len(hits), np.mean(hits))
     total = np.sum([predictions[f"p_{g}"] for g in prepared.genres], axis=0)
     np.testing.assert_allclose(total, 1, atol=1e-9)
     about = json.loads((run / "run.json").read_text())
@@ -65,6 +66,17 @@ def test_run_holds_the_documented_files(prepared: Prepared, tmp_path: Path) -> N
         assert (run / name).stat().st_size > 0
     card = (run / "gaussian_nb" / "bundle" / "README.md").read_text()
     assert "accuracy" in card and "ambient" in card and "Not tested on" in card
+
+
+def test_run_json_marks_synthesised_tracks(prepared: Prepared, music: Path, tmp_path: Path) -> None:
+    def is_marked(name: str) -> object:
+        train(prepared, Folder(tmp_path / name), replace(SETTINGS, models=("majority",)))
+        return json.loads((tmp_path / name / "run.json").read_text())["dataset"]["synthesised"]
+
+    assert is_marked("real") is False
+    (music / MARKER_FILE).write_text("")
+    assert is_marked("synthetic") is True
+    assert "the tracks are synthetic" in (tmp_path / "synthetic" / "leaderboard.md").read_text()
 
 
 def test_the_same_seed_gives_the_same_numbers(prepared: Prepared, tmp_path: Path) -> None:
@@ -82,13 +94,13 @@ def test_failing_study_does_not_stop_the_others(
     def refuse(*_: object, **__: object) -> None:
         raise SplitError("label doubts: too few artists")
 
-    asked: list[str] = []
+    studied: list[str] = []
     monkeypatch.setattr(doubts, "study", refuse)
-    monkeypatch.setattr(robustness, "study", lambda *_, **__: asked.append("robustness"))
+    monkeypatch.setattr(robustness, "study", lambda *_, **__: studied.append("robustness"))
     run = tmp_path / "run"
     with pytest.raises(SplitError, match="too few artists"):
         train(prepared, Folder(run), SETTINGS, studies=("honesty", "doubts", "robustness"))
-    assert asked == ["robustness"]
+    assert studied == ["robustness"]
     page = (run / "report.html").read_text()
     assert json.loads((run / "honesty.json").read_text())["sentences"][0][:40] in page
 
@@ -99,24 +111,24 @@ def test_resume_keeps_finished_models_and_trains_the_rest(prepared: Prepared, tm
     finished = (tmp_path / "run" / "majority" / "metrics.json").stat().st_mtime_ns
     (tmp_path / "run" / "gaussian_nb" / "metrics.json").unlink()  # as a kill leaves it
     (tmp_path / "run" / "run.json").unlink()
-    with pytest.raises(PreparedError, match=r"unfinished training: --resume"):
+    with pytest.raises(PreparedError, match=r"contains an unfinished run: continue it with --resume"):
         train(prepared, run, SETTINGS)
-    said: list[str] = []
-    board = train(prepared, run, SETTINGS, resume=True, notify=said.append)
+    messages: list[str] = []
+    board = train(prepared, run, SETTINGS, resume=True, notify=messages.append)
     assert {r.folder for r in board.rows} == {"majority", "gaussian_nb"}
-    assert "majority: kept from before" in said
+    assert "majority: finished in an earlier run, kept" in messages
     assert (tmp_path / "run" / "majority" / "metrics.json").stat().st_mtime_ns == finished
-    with pytest.raises(PreparedError, match="seed is 42 there, 1 here"):
+    with pytest.raises(PreparedError, match="seed was 42, now 1"):
         train(prepared, run, replace(SETTINGS, seed=1), resume=True)
 
 
 def test_notes_shared_by_every_model_are_reported_once(prepared: Prepared, tmp_path: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     settings = replace(SETTINGS, models=("gaussian_nb", "knn"))
-    board = train(prepared, Folder(tmp_path / "run"), settings, notify=said.append)
-    few = [note for note in board.rows[0].notes if note.startswith("its probabilities are as they came")]
+    board = train(prepared, Folder(tmp_path / "run"), settings, notify=messages.append)
+    few = [note for note in board.rows[0].notes if note.startswith("not calibrated: ")]
     assert few and all(few[0] in row.notes for row in board.rows)
-    assert sum(few[0] in words for words in said) == 1
+    assert sum(few[0] in words for words in messages) == 1
     assert sum(few[0] in line for line in board.lines) == 1
 
 
@@ -129,7 +141,7 @@ def test_resume_refuses_a_relabelled_preparation(prepared: Prepared, music: Path
     dataset = folder.load(music, DatasetOptions(artists=artists))
     again = prepare(dataset, tmp_path / "prepared", PrepareSettings(views=(StatisticsView(),)), jobs=1)
     assert again.about["fingerprint"] == prepared.about["fingerprint"] and again.tracks["artist"][0] == "Artist 0"
-    with pytest.raises(PreparedError, match="other genres, artists or parts"):
+    with pytest.raises(PreparedError, match="other genres, artists or splits"):
         train(again, run, SETTINGS, resume=True)
     assert run.exists("majority/metrics.json")
     train(again, run, SETTINGS, overwrite=True)
@@ -152,7 +164,7 @@ def test_task_key_depends_on_genre_artist_and_role_of_every_track(prepared: Prep
 def test_resume_and_overwrite_together_are_refused(prepared: Prepared, tmp_path: Path) -> None:
     run = Folder(tmp_path / "run")
     train(prepared, run, SETTINGS)
-    with pytest.raises(SettingsError, match="--resume keeps what RUN holds and --overwrite removes it"):
+    with pytest.raises(SettingsError, match="--resume and --overwrite cannot be used together"):
         train(prepared, run, replace(SETTINGS, seed=2), resume=True, overwrite=True)
     assert run.exists("run.json")
 
@@ -184,7 +196,7 @@ def test_foreign_settings_json_is_not_taken_for_a_run(prepared: Prepared, tmp_pa
     (tmp_path / "run" / "svm").mkdir(parents=True)
     (tmp_path / "run" / "settings.json").write_text(content)
     for how in ({"overwrite": True}, {"resume": True}, {}):
-        with pytest.raises(PreparedError, match=r"settings\.json is damaged, or not from a run of genrelab"):
+        with pytest.raises(PreparedError, match=r"settings\.json is damaged, or not from genrelab"):
             train(prepared, Folder(tmp_path / "run"), SETTINGS, **how)
     assert (tmp_path / "run" / "svm").exists() and (tmp_path / "run" / "settings.json").read_text() == content
 
@@ -196,12 +208,12 @@ def test_settings_that_would_fail_later_are_refused_early() -> None:
         return str(caught.value)
 
     both: list[View] = [StatisticsView(), FramesView()]
-    assert "90,370 columns are more than 5,000: add --pca" in refused(both, view="frames", models=("knn",))
+    assert "90,370 columns, more than the limit of 5,000: add --pca" in refused(both, view="frames", models=("knn",))
     assert "add --pca" in refused(both, view="frames")
-    assert "--pca must be a share below 1 or a whole number" in refused(both, models=("knn",), pca=2.5)
+    assert "--pca must be a share of the variance" in refused(both, models=("knn",), pca=2.5)
     assert "no such file" in refused(both, models=("mobilenet_v2",), imagenet_weights="/typo.h5")
     assert "raw_cnn reads the view samples" in refused(both, models=("majority", "raw_cnn"))
-    assert "--view frames: there is only statistics" in refused([StatisticsView()], view="frames", pca=0.9)
+    assert "--view frames is not prepared: use one of statistics" in refused([StatisticsView()], view="frames", pca=0.9)
     check_settings(TrainSettings(view="frames", pca=0.9), {v.name: v for v in both})
     check_settings(TrainSettings(view="frames", models=("raw_cnn",)), {v.name: v for v in [*both, SamplesView()]})
 
@@ -242,7 +254,7 @@ def test_a_training_leaves_nothing_in_the_temporary_folder(
 def test_folder_with_other_files_is_not_touched(prepared: Prepared, tmp_path: Path) -> None:
     (tmp_path / "run" / "svm").mkdir(parents=True)
     (tmp_path / "run" / "svm" / "thesis.txt").write_text("precious")
-    with pytest.raises(PreparedError, match="holds svm, and not from a run"):
+    with pytest.raises(PreparedError, match="contains svm, which is not from genrelab"):
         train(prepared, Folder(tmp_path / "run"), SETTINGS, overwrite=True)
     assert (tmp_path / "run" / "svm" / "thesis.txt").read_text() == "precious"
 
@@ -258,12 +270,12 @@ def test_run_can_be_written_to_a_remote_address(prepared: Prepared) -> None:
 
 def test_unavailable_models_are_listed_and_an_error_only_if_named(prepared: Prepared, tmp_path: Path) -> None:
     settings = replace(SETTINGS, models=())
-    said: list[str] = []
-    board = train(prepared, Folder(tmp_path / "all"), settings, notify=said.append)
+    messages: list[str] = []
+    board = train(prepared, Folder(tmp_path / "all"), settings, notify=messages.append)
     reasons = {m["model"]: m["reason"] for m in board.not_run}
     assert reasons.keys() == {"musicnn", "raw_cnn", "mobilenet_v2"}
     assert "reads the view samples" in reasons["raw_cnn"]
-    assert "reads the view embedding, and there is only statistics; prepare with --views stat" in reasons["musicnn"]
+    assert "reads the view embedding, but the prepared folder has only statistics: prepare with" in reasons["musicnn"]
     for name in ("leaderboard.md", "report.html"):
         assert {"raw_cnn", "musicnn"} <= set(
             re.findall(r"\w+", (tmp_path / "all" / name).read_text().replace("\\", ""))

@@ -44,10 +44,10 @@ def test_names_are_usual_unless_they_are_the_owners_words() -> None:
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (prediction(rock=0.3), "perhaps Rock; less than 50 %"),
-        (prediction(UNKNOWN, UNSURE, hiphop=0.3), "perhaps Hip-Hop; Hip-Hop counts from 83 % on"),
-        (prediction(UNKNOWN, UNSURE, rock=0.3), "perhaps Rock; Rock counts from 55 % on"),
-        (prediction(UNKNOWN, UNSURE, jazz=0.9), "perhaps Jazz; too few tracks support Jazz at this precision"),
+        (prediction(rock=0.3), "perhaps Rock; confidence below 50 %"),
+        (prediction(UNKNOWN, UNSURE, hiphop=0.3), "perhaps Hip-Hop; Hip-Hop needs a confidence of 83 %"),
+        (prediction(UNKNOWN, UNSURE, rock=0.3), "perhaps Rock; Rock needs a confidence of 55 %"),
+        (prediction(UNKNOWN, UNSURE, jazz=0.9), "perhaps Jazz; too few calibration tracks for Jazz at this precision"),
         (prediction(UNKNOWN, NOT_MUSIC, rock=0.9), "does not sound like music"),
     ],
 )

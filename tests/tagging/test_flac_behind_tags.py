@@ -19,7 +19,7 @@ def test_it_is_said_what_it_is(tmp_path: Path, before: bytes, kinds: str) -> Non
     path = make(tmp_path, "flac")
     path.write_bytes(before + path.read_bytes())
     with pytest.raises(
-        TagError, match=rf"a FLAC file behind \d tags? of other formats \({kinds}\): remove them .*ffmpeg"
+        TagError, match=rf"a FLAC file with tags of other formats before its audio \({kinds}\): remove them .*ffmpeg"
     ):
         tags.read(path)
 

@@ -103,7 +103,7 @@ def test_plan_names_what_would_change_and_changes_nothing(library: Path, tmp_pat
 
 def test_plan_that_is_there_is_not_replaced_nor_one_that_cannot_be_written(library: Path, tmp_path: Path) -> None:
     (tmp_path / PLAN).write_text("edited by hand")
-    with pytest.raises(SettingsError, match="is there already"):
+    with pytest.raises(SettingsError, match="exists"):
         planned(library, tmp_path / PLAN)
     assert (tmp_path / PLAN).read_text() == "edited by hand"
     with pytest.raises(SettingsError, match="cannot be written"):
@@ -155,7 +155,7 @@ def test_what_a_person_left_in_the_plan_is_written_and_taken_back(library: Path,
     assert tags.read(library / "rock 90 own.flac").genres == ("Rock",)
     assert journal is not None and journal.parent == library / ".genrelab"
     again, no_journal = applied(tmp_path / PLAN)
-    assert {(row.status, row.reason) for row in again.values()} == {("kept", "says the same already")}
+    assert {(row.status, row.reason) for row in again.values()} == {("kept", "has this genre")}
     assert no_journal is None
     untag(journal, lambda _: None)
     assert without_journal(library) == before
@@ -173,9 +173,9 @@ def test_changed_files_are_refused_by_name_and_the_others_are_written(library: P
     assert [row.status for row in rows.values()] == ["failed", "failed", "tagged", "failed"]
     reasons = [str(row.reason) for row in rows.values()]
     where = f"{tmp_path / PLAN}, line"
-    assert reasons[0] == f"its genre was changed since the plan was made ({where} 2): plan again"
-    assert reasons[1] == f"is not the audio of the plan ({where} 3): plan again"
-    assert reasons[3] == f"is gone, but {where} 5 names it: plan again"
+    assert reasons[0] == f"its genre changed after the plan was made ({where} 2): make a new plan"
+    assert reasons[1] == f"its audio changed after the plan was made ({where} 3): make a new plan"
+    assert reasons[3] == f"is gone, but listed in {where} 5: make a new plan"
     assert tags.read(library / "deep" / "jazz 83 a.mp3").genres == ("Mine",)
     assert tags.read(library / "deep" / "jazz 83 b.mp3").genres == ()
     assert tags.read(library / "deep" / "jazz 83 c.mp3").genres == ("Jazz",)
@@ -209,7 +209,7 @@ def test_dry_run_checks_the_plan_and_writes_nothing(library: Path, tmp_path: Pat
 def test_read_only_file_and_locked_library_are_named(library: Path, tmp_path: Path) -> None:
     planned(library, tmp_path / PLAN)
     (library / "deep" / "jazz 83 a.mp3").chmod(0o444)
-    with tag_journal.lock(library), pytest.raises(TagError, match="another genrelab is at work"):
+    with tag_journal.lock(library), pytest.raises(TagError, match="another genrelab is writing tags"):
         applied(tmp_path / PLAN)
     assert "is read-only" in str(applied(tmp_path / PLAN)[0]["jazz 83 a.mp3"].reason)
 
@@ -267,21 +267,21 @@ def test_what_a_killed_plan_left_is_removed_by_the_next_of_that_name(library: Pa
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"path": 7}, "path must be a text"),
-        ({"path": "../out.mp3"}, "leads out of the library"),
-        ({"path": "{out}"}, "leads out of the library"),
+        ({"path": 7}, "path must be a string"),
+        ({"path": "../out.mp3"}, "is outside the library"),
+        ({"path": "{out}"}, "is outside the library"),
         ({"path": "link/out.mp3"}, "leads through a link"),
         ({"path": "link.mp3"}, "leads through a link"),
-        ({"path": "\ud800.mp3"}, "is no name that a file can have"),
-        ({"path": "deep"}, "is no regular file"),
-        ({"path": "deep/../deep/jazz 83 a.mp3"}, "leads out of the library"),
+        ({"path": "\ud800.mp3"}, "not a valid file name"),
+        ({"path": "deep"}, "not a regular file"),
+        ({"path": "deep/../deep/jazz 83 a.mp3"}, "is outside the library"),
         ({"audio_sha256": None}, "audio_sha256 must be 64 hexadecimal digits"),
         ({"audio_sha256": "F" * 64}, "audio_sha256 must be"),
-        ({"old": "Rock"}, "old must be a list of texts"),
-        ({"new": [7]}, "new must be a list of texts"),
-        ({"new": []}, "new names no genre: delete the line"),
-        ({"new": [" "]}, "new holds ' ', which is no name"),
-        ({"new": ["a\nb"]}, "which is no name of a genre"),
+        ({"old": "Rock"}, "old must be a list of strings"),
+        ({"new": [7]}, "new must be a list of strings"),
+        ({"new": []}, "new is empty: delete the line"),
+        ({"new": [" "]}, "new has ' ', which cannot be"),
+        ({"new": ["a\nb"]}, "which cannot be a genre"),
         ({"confidence": "0.9"}, "confidence must be a number from 0 to 1"),
         ({"confidence": True}, "confidence must be"),
         ({"confidence": float("nan")}, "confidence must be"),
@@ -329,7 +329,7 @@ def test_line_that_is_no_json_is_a_row(library: Path, tmp_path: Path) -> None:
     (tmp_path / PLAN).write_bytes(b"\n".join([*kept[:2], b"\xff{", b"[]", b"[" * 100_000, kept[3]]))
     rows, _ = applied(tmp_path / PLAN)
     assert [row.status for row in rows.values()] == ["tagged", "failed", "failed", "failed", "tagged"]
-    assert "is no JSON" in str(rows[f"{PLAN}, line 3"].reason)
+    assert "is not JSON" in str(rows[f"{PLAN}, line 3"].reason)
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_line_that_is_no_json_is_a_row(library: Path, tmp_path: Path) -> None:
     [
         ({"root": "music"}, "root must be an absolute path"),
         ({"root": None}, "root must be an absolute path"),
-        ({"root": "/no/such/folder"}, "/no/such/folder: no such folder: correct `root`"),
+        ({"root": "/no/such/folder"}, "/no/such/folder: no such folder: change `root`"),
         ({"model": 7}, "model must be a name"),
         ({"model": "a\nb"}, "model must be a name"),
         ({"field": "A=B"}, "--subgenre-field must be"),
@@ -359,7 +359,7 @@ def test_first_line_that_is_not_right_is_refused(
 def test_file_that_is_no_plan_is_refused(library: Path, tmp_path: Path) -> None:
     for name, content in (("empty", b""), ("text", b"my notes\n"), ("audio", b"\xff\xfb" * 99)):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(SettingsError, match=f"{name}, line 1: is no JSON"):
+        with pytest.raises(SettingsError, match=f"{name}, line 1: is not JSON"):
             applied(tmp_path / name)
     for path in (tmp_path / "none", tmp_path):
         with pytest.raises(SettingsError, match="cannot be read"):

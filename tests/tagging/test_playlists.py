@@ -36,8 +36,8 @@ def music(folder: Path, *names: str) -> Path:
     return folder
 
 
-def written(folder: Path, out: Path, hear: Classify | None = None, **settings: Any) -> PlaylistResult:
-    return write_playlists(folder, out, hear or FakeClassifier(), PlaylistSettings(**settings))
+def written(folder: Path, out: Path, classify_files: Classify | None = None, **settings: Any) -> PlaylistResult:
+    return write_playlists(folder, out, classify_files or FakeClassifier(), PlaylistSettings(**settings))
 
 
 def tracks(playlist: Path) -> list[str]:
@@ -51,10 +51,10 @@ def names(out: Path) -> set[str]:
 def by_words(genre: str) -> Classify:
     """A model that knows one genre."""
 
-    def hear(paths: Iterable[Path]) -> Iterator[Prediction]:
+    def classify_files(paths: Iterable[Path]) -> Iterator[Prediction]:
         return (Prediction(str(p), genre, 0.9, {genre: 0.9}, None, "svm", None) for p in paths)
 
-    return hear
+    return classify_files
 
 
 def test_one_playlist_per_genre_with_the_most_confident_first(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_a_name_that_no_playlist_can_hold_is_a_failure(tmp_path: Path) -> None:
     reasons = sorted(found.failed.values())
     assert len(reasons) == 4
     assert [r.split(":")[0] for r in reasons] == [
-        "its name has a line break, which no playlist can hold",
-        "its name has a line break, which no playlist can hold",
-        "its name is not UTF-8, which a playlist has to be",
+        "its name has a line break, which is impossible in a playlist",
+        "its name has a line break, which is impossible in a playlist",
+        "its name is not UTF-8, which is impossible in a playlist",
         "not a readable audio file",
     ]
     assert tracks(tmp_path / "out" / "Rock.m3u8") == ["../music/rock 90 a.mp3"]
@@ -163,11 +163,11 @@ def test_playlists_of_another_kind_or_library_stay(tmp_path: Path) -> None:
     written(folder, out, by_words("Jazz"))
     written(other, out)
     assert written(folder, out, by_descriptions, by_tag=True).removed == ()
-    assert names(out) == {"Jazz.m3u8", "Metal.m3u8", "sad.m3u8", "guitar.m3u8", "unsure.m3u8"}
+    assert names(out) == {"Jazz.m3u8", "Metal.m3u8", "sad.m3u8", "guitar.m3u8", "unsure.m3u8", "untagged.m3u8"}
     assert written(folder, out, by_words("Rock")).removed == (out / "Jazz.m3u8",)
     (other / "metal 90 a.mp3").rename(other / "folk 90 a.mp3")
     assert written(other, out).removed == (out / "Metal.m3u8",)
-    assert names(out) == {"Rock.m3u8", "Folk.m3u8", "sad.m3u8", "guitar.m3u8", "unsure.m3u8"}
+    assert names(out) == {"Rock.m3u8", "Folk.m3u8", "sad.m3u8", "guitar.m3u8", "unsure.m3u8", "untagged.m3u8"}
 
 
 def test_stale_playlist_is_removed_after_library_and_playlists_moved(tmp_path: Path) -> None:
@@ -234,23 +234,23 @@ def test_playlist_not_written_by_genrelab_is_not_replaced(tmp_path: Path) -> Non
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "rock 90 b.mp3"), tmp_path / "out"
     out.mkdir()
     (out / "Rock.m3u8").write_text("#EXTM3U\nmine.mp3\n")
-    with pytest.raises(SettingsError, match=r"Rock\.m3u8: a playlist that genrelab did not write"):
+    with pytest.raises(SettingsError, match=r"Rock\.m3u8 exists, and genrelab did not write it"):
         written(folder, out)
     assert names(out) == {"Rock.m3u8"}
     assert (out / "Rock.m3u8").read_text() == "#EXTM3U\nmine.mp3\n"
 
 
 def test_unusable_folder_is_refused_before_processing(tmp_path: Path) -> None:
-    folder, ear = music(tmp_path / "music", "jazz 90 a.mp3"), FakeClassifier()
+    folder, classifier = music(tmp_path / "music", "jazz 90 a.mp3"), FakeClassifier()
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="cannot be made a folder"):
-        written(folder, tmp_path / "file" / "out", ear)
+    with pytest.raises(SettingsError, match="cannot be created"):
+        written(folder, tmp_path / "file" / "out", classifier)
     with pytest.raises(SettingsError, match="no such folder"):
-        written(tmp_path / "nowhere", tmp_path / "out", ear)
+        written(tmp_path / "nowhere", tmp_path / "out", classifier)
     if Path("/proc/self/fdinfo").is_dir():  # where not even root may write
         with pytest.raises(SettingsError, match="cannot be written to"):
-            written(folder, Path("/proc/self/fdinfo"), ear)
-    assert ear.asked == []
+            written(folder, Path("/proc/self/fdinfo"), classifier)
+    assert classifier.classified == []
 
 
 def test_unreadable_playlist_is_neither_replaced_nor_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +264,7 @@ def test_unreadable_playlist_is_neither_replaced_nor_removed(tmp_path: Path, mon
         return opened(file, *more, **how)
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(SettingsError, match=r"Jazz\.m3u8: a playlist that genrelab did not write"):
+    with pytest.raises(SettingsError, match=r"Jazz\.m3u8 exists, and genrelab did not write it"):
         written(folder, out)
     (out / "Jazz.m3u8").unlink()
     assert written(folder, out).removed == ()
@@ -285,10 +285,10 @@ def test_playlists_command_reports_what_it_wrote(tmp_path: Path, monkeypatch: py
     folder, out = music(tmp_path / "music", "jazz 90 a.mp3", "error b.mp3"), tmp_path / "out"
 
     @contextmanager
-    def listening(*_: object) -> Iterator[tuple[Classify, OnWritten]]:
+    def opened_classifier(*_: object) -> Iterator[tuple[Classify, OnWritten]]:
         yield FakeClassifier(), lambda _: None
 
-    monkeypatch.setattr(classify, "open_classifier", listening)
+    monkeypatch.setattr(classify, "open_classifier", opened_classifier)
     result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out)])
     assert result.exit_code == 1
     assert f"{out / 'Jazz.m3u8'}: 1 track\n" in result.stdout
@@ -296,7 +296,7 @@ def test_playlists_command_reports_what_it_wrote(tmp_path: Path, monkeypatch: py
     (folder / "error b.mp3").unlink()
     (out / "Old.m3u8").write_text((out / "Jazz.m3u8").read_text())
     result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out)])
-    assert f"{out / 'Old.m3u8'}: removed, as no track belongs there any more\n" in result.stdout
+    assert f"{out / 'Old.m3u8'}: removed, as it would be empty\n" in result.stdout
     result = CliRunner().invoke(app, ["playlists", str(folder), "--out", str(out), "--json"])
     assert result.exit_code == 0
     expected = {str(out / "Jazz.m3u8"): 1, str(out / "unsure.m3u8"): 0}
@@ -317,10 +317,10 @@ def tagged_files(folder: Path, **genres: tuple[str, ...]) -> Path:
 
 def test_own_genres_come_first_and_such_files_are_not_classified(tmp_path: Path) -> None:
     own = {"metal_90_a": ("hip hop",), "metal_90_b": ("hip hop", "Rap"), "metal_90_c": ("Hip-Hop",), "jazz_60_d": ()}
-    folder, ear = tagged_files(tmp_path / "music", **own), FakeClassifier()
+    folder, classifier = tagged_files(tmp_path / "music", **own), FakeClassifier()
     music(folder, "hiphop 80 e.mp3", "hiphop 40 f.mp3")
-    found = written(folder, tmp_path / "out", ear, prefer_tags=True)
-    assert sorted(ear.asked) == ["hiphop 40 f.mp3", "hiphop 80 e.mp3", "jazz 60 d.flac"]
+    found = written(folder, tmp_path / "out", classifier, prefer_tags=True)
+    assert sorted(classifier.classified) == ["hiphop 40 f.mp3", "hiphop 80 e.mp3", "jazz 60 d.flac"]
     assert {p.name: n for p, n in found.files.items()} == {
         "hip hop.m3u8": 4, "Rap.m3u8": 1, "Jazz.m3u8": 1, "unsure.m3u8": 1
     }  # fmt: skip
@@ -352,11 +352,11 @@ def by_descriptions(paths: Iterable[Path]) -> Iterator[Prediction]:
 def test_one_list_per_descriptive_tag_with_tracks_in_several(tmp_path: Path) -> None:
     folder = music(tmp_path / "music", "60 a.mp3", "90 b.mp3", "10 c.mp3", "90 noise.mp3")
     found = written(folder, tmp_path / "out", by_descriptions, by_tag=True)
-    assert {p.name: n for p, n in found.files.items()} == {"sad.m3u8": 2, "guitar.m3u8": 3, "unsure.m3u8": 1}
+    assert {p.name: n for p, n in found.files.items()} == {"sad.m3u8": 2, "guitar.m3u8": 3, "untagged.m3u8": 1}
     assert tracks(tmp_path / "out" / "sad.m3u8") == ["../music/90 b.mp3", "../music/60 a.mp3"]
     written(folder, tmp_path / "out", by_descriptions, by_tag=True, choice=GenreChoice(min_confidence=0.8))
-    assert names(tmp_path / "out") == {"sad.m3u8", "unsure.m3u8"}
-    assert tracks(tmp_path / "out" / "unsure.m3u8")[:2] == ["../music/10 c.mp3", "../music/60 a.mp3"]
+    assert names(tmp_path / "out") == {"sad.m3u8", "untagged.m3u8"}
+    assert tracks(tmp_path / "out" / "untagged.m3u8")[:2] == ["../music/10 c.mp3", "../music/60 a.mp3"]
 
 
 def test_excluded_files_are_in_no_playlist(tmp_path: Path) -> None:

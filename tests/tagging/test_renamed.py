@@ -47,11 +47,11 @@ def test_renamed_and_moved_files_are_restored_and_keep_their_names(library: Path
     rows = restored(journal, sentences)
     assert {row.status for row in rows.values()} == {"restored"}
     for name, path in moved.items():
-        assert rows[str(path)].reason == f"was called jazz 83 {name}.flac when it was tagged"
+        assert rows[str(path)].reason == f"renamed; it was jazz 83 {name}.flac"
         assert path.read_bytes() == before[name]
         assert not (library / f"jazz 83 {name}.flac").exists()
     assert rows[str(library / "jazz 83 c.flac")].reason is None
-    assert len(sentences) == 1 and "looking for their audio" in sentences[0]
+    assert len(sentences) == 1 and "for their audio" in sentences[0]
     again = restored(journal)
     assert {row.status for row in again.values()} == {"unchanged"}, "found again"
 
@@ -83,7 +83,7 @@ def test_renamed_file_with_other_edits_loses_only_the_genre(library: Path) -> No
     audio.save()
     row = restored(journal)[str(path)]
     assert (row.status, row.before, row.after) == ("restored", ("Jazz",), ())
-    assert row.reason == "was called jazz 83 a.flac when it was tagged; other tags were changed since: they stay"
+    assert row.reason == "renamed; it was jazz 83 a.flac; other tags have changed since then and were kept"
     assert (tags.read(path).genres, tags.artist_and_title(path)[1]) == ((), "Better")
 
 
@@ -101,31 +101,31 @@ def test_files_that_took_each_others_names_are_restored_and_keep_their_new_ones(
     rows = restored(journal)
     for name, new in zip("abc", names, strict=True):
         assert files[new].read_bytes() == before[name]
-        reason = f"was called {files[name].name} when it was tagged" if new != name else None
+        reason = f"renamed; it was {files[name].name}" if new != name else None
         assert (rows[str(files[new])].status, rows[str(files[new])].reason) == ("restored", reason)
     assert {row.status for row in restored(journal).values()} == {"unchanged"}, "found again"
 
 
-def test_name_of_a_lost_file_that_another_has_taken(library: Path) -> None:
+def test_lost_file_is_named_if_another_file_has_its_name(library: Path) -> None:
     before = (library / "jazz 83 a.flac").read_bytes()
     journal, path, rows = tagged(library), library / "jazz 83 b.flac", list[TagResult]()
     (library / "jazz 83 a.flac").replace(path)
     untag(journal, rows.append)
     lost, found = sorted((row for row in rows if row.path == str(path)), key=lambda row: row.status)
-    reason = "holds other audio now, and what was tagged under this name is nowhere in this folder"
+    reason = "now has different audio, and no file in this folder has the tagged audio"
     assert (lost.status, lost.reason) == ("failed", reason)
-    assert (found.status, found.reason) == ("restored", "was called jazz 83 a.flac when it was tagged")
+    assert (found.status, found.reason) == ("restored", "renamed; it was jazz 83 a.flac")
     assert path.read_bytes() == before
 
 
-def test_two_files_with_its_audio_are_a_doubt_unless_only_one_has_the_genre(library: Path) -> None:
+def test_of_two_files_with_its_audio_the_one_with_the_genre_is_restored(library: Path) -> None:
     journal = tagged(library)
     first, second = library / "new 1.flac", library / "new 2.flac"
     (library / "jazz 83 a.flac").rename(first)
     shutil.copy(first, second)
     row = restored(journal)[str(library / "jazz 83 a.flac")]
     assert row.status == "failed"
-    several = "several files hold the audio that was tagged: new 1.flac, new 2.flac: give one of them its old name"
+    several = "several files have the tagged audio (new 1.flac, new 2.flac): rename one back"
     assert row.reason == f"is gone, and {several}"
     assert tags.read(first).genres == tags.read(second).genres == ("Jazz",)
     audio = mutagen.File(second)
@@ -142,16 +142,13 @@ def test_renamed_file_whose_genre_was_changed_since_is_left_alone(library: Path)
     audio["GENRE"] = "Bebop"
     audio.save()
     row = restored(journal)[str(library / "jazz 83 a.flac")]
-    assert (
-        row.status == "failed"
-        and "new.flac holds the audio that was tagged, but its genre was changed since" in str(row.reason)
-    )
+    assert row.status == "failed" and "new.flac has the tagged audio, but its genre was edited later" in str(row.reason)
     assert tags.read(path).genres == ("Bebop",)
 
 
-def test_file_that_is_nowhere_is_gone(library: Path) -> None:
+def test_deleted_file_is_reported(library: Path) -> None:
     journal = tagged(library)
     (library / "jazz 83 a.flac").unlink()
     (library / "link.flac").symlink_to(library / "jazz 83 b.flac")
     row = restored(journal)[str(library / "jazz 83 a.flac")]
-    assert row.status == "failed" and "is gone: deleted since it was tagged" in str(row.reason)
+    assert row.status == "failed" and "is gone: deleted, or moved out" in str(row.reason)

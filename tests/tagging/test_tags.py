@@ -53,14 +53,14 @@ def test_only_genre_and_provenance_change(tmp_path: Path, container: str, genres
     path = make(tmp_path, container)
     if genres is not None:
         tag_richly(path, genres=genres)
-    before, heard = listing(path), samples(path)
+    before, audio_before = listing(path), samples(path)
     assert tags.read(path).genres == (genres or ())
     copy = retagged(path)
     found = tags.read(copy)
     assert (found.genres, found.values, found.provenance) == (("jazz",), ("jazz",), (SAID,))
     assert listing(copy) == before
     assert sha256_of_audio(copy) == sha256_of_audio(path)
-    np.testing.assert_array_equal(samples(copy), heard)
+    np.testing.assert_array_equal(samples(copy), audio_before)
     if genres is not None:
         assert tags.artist_and_title(copy) == ("Ä, B", "Lied")
     tags.write(copy, found, genres or (), ())

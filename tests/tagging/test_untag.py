@@ -151,7 +151,7 @@ def test_later_edits_are_kept_and_the_genre_is_removed(tmp_path: Path) -> None:
     audio.tags["TIT2"].text = ["A better title"]
     audio.save()
     row = restored(journal)[path.name]
-    assert (row.status, row.reason) == ("restored", "other tags were changed since: they stay")
+    assert (row.status, row.reason) == ("restored", "other tags have changed since then and were kept")
     assert (tags.read(path).genres, tags.read(path).provenance) == ((), ())
     assert tags.artist_and_title(path)[1] == "A better title"
     assert restored(journal)[path.name].status == "unchanged"
@@ -165,7 +165,7 @@ def test_genre_that_was_changed_since_is_kept(tmp_path: Path) -> None:
     audio.save()
     rows = restored(journal)
     assert [r.status for r in rows.values()] == ["restored", "restored", "failed"]
-    assert "its genre was changed since" in str(rows[path.name].reason)
+    assert "its genre has changed since then" in str(rows[path.name].reason)
     assert tags.read(path).genres == ("Bebop",)
 
 
@@ -202,7 +202,7 @@ def test_a_file_that_changes_while_it_is_restored_is_left_alone(
     journal = tagged(tmp_path)
     others = lambda: tag_richly(path, genres=("Mine",))  # noqa: E731
     monkeypatch.setattr(binary_patch, "apply", meanwhile(binary_patch.apply, others))
-    assert "was changed while" in str(restored(journal)[path.name].reason)
+    assert "changed while" in str(restored(journal)[path.name].reason)
     assert tags.read(path).genres == ("Mine",)
     assert list(tmp_path.rglob(f"*{replace_file.TEMP_SUFFIX}")) == []
 
@@ -234,7 +234,9 @@ def test_missing_replaced_or_read_only_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "jazz 83 c.mp3").chmod(0o444)
     rows = restored(journal)
     assert "is gone" in str(rows["jazz 83 a.mp3"].reason)
-    assert "holds other audio now, and what was tagged under this name is nowhere" in str(rows["jazz 83 b.mp3"].reason)
+    assert "now has different audio, and no file in this folder has the tagged audio" in str(
+        rows["jazz 83 b.mp3"].reason
+    )
     assert "read-only" in str(rows["jazz 83 c.mp3"].reason)
     assert (tmp_path / "jazz 83 b.mp3").read_bytes() == other
 
@@ -249,7 +251,7 @@ def test_truncated_journal_line_is_noted_and_a_damaged_one_fails(tmp_path: Path)
     journal.write_bytes(whole[:-100])
     rows = restored(journal)
     assert [r.status for r in rows.values()] == ["unchanged", "restored", "restored"]
-    assert "was cut off by a kill" in str(next(iter(rows.values())).reason)
+    assert "`tag` was stopped" in str(next(iter(rows.values())).reason)
     journal.write_bytes(b"\xff{nonsense\n" + whole + b"[]\n{}\n")
     assert sorted(r.status for r in restored(journal).values()) == ["failed"] * 3 + ["restored"] + ["unchanged"] * 2
     assert music(tmp_path) == before
@@ -326,16 +328,16 @@ def test_named_pipe_in_place_of_a_file_fails_without_blocking(tmp_path: Path, no
     journal = tagged(tmp_path)
     path.unlink()
     os.mkfifo(path)
-    assert "no regular file" in str(restored(journal)[path.name].reason)
+    assert "not a regular file" in str(restored(journal)[path.name].reason)
 
 
 def test_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     journal = tagged(library_of_three(tmp_path))
     elsewhere = Path(shutil.copy(journal, tmp_path / "tags.jsonl"))
     for wrong in (elsewhere, tmp_path, tmp_path / "none.jsonl", tmp_path / ".genrelab"):
-        with pytest.raises(TagError, match="no journal"):
+        with pytest.raises(TagError, match="not a journal"):
             restored(wrong)
-    with tag_journal.lock(tmp_path), pytest.raises(TagError, match="another genrelab is at work"):
+    with tag_journal.lock(tmp_path), pytest.raises(TagError, match="another genrelab is writing tags"):
         restored(journal)
 
 

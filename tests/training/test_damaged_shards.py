@@ -37,11 +37,11 @@ def _cut(prepared: Prepared, number: int = 1) -> str:
 
 def test_training_goes_on_with_the_rest_and_names_what_is_lost(prepared: Prepared, tmp_path: Path) -> None:
     name = _cut(prepared)
-    said: list[str] = []
-    board = train(prepared, Folder(tmp_path / "run"), SETTINGS, notify=said.append)
-    (sentence,) = (s.strip() for s in said if name in s)
+    messages: list[str] = []
+    board = train(prepared, Folder(tmp_path / "run"), SETTINGS, notify=messages.append)
+    (sentence,) = (s.strip() for s in messages if name in s)
     assert f"{name}: cut off after 12 of 13 records; 1 track cannot be read: " in sentence
-    assert sentence.endswith("Run the same `prepare` again: it makes them anew")
+    assert sentence.endswith("Run the same `prepare` again to decode them again")
     assert Folder(tmp_path / "run").read_json("run.json")["dataset"]["corrupt"] == {"descriptors": [sentence]}
     assert any(sentence in note for row in board.rows for note in row.notes)
     answers = read_parquet(Folder(tmp_path / "run"), "gaussian_nb/predictions.parquet")
@@ -61,17 +61,17 @@ def test_training_stops_with_the_same_advice(prepared: Prepared, tmp_path: Path,
             (prepared.folder.local / name).write_bytes(b"")
     with pytest.raises(PreparedError) as stopped:
         train(prepared, Folder(tmp_path / "run"), settings)
-    told = str(stopped.value)
-    assert "cannot be read: " in told and "Run the same `prepare` again" in told and "--split" not in told
+    message = str(stopped.value)
+    assert "cannot be read: " in message and "Run the same `prepare` again" in message and "--split" not in message
 
 
 def test_studies_and_searches_name_what_is_lost(prepared: Prepared) -> None:
     name = _cut(prepared)
-    said: list[str] = []
-    with cross_fit(make_task(prepared, SETTINGS), SETTINGS, np.ones(len(prepared), bool), said.append) as fits:
+    messages: list[str] = []
+    with cross_fit(make_task(prepared, SETTINGS), SETTINGS, np.ones(len(prepared), bool), messages.append) as fits:
         fits.windows("gaussian_nb")
         fits.windows("gaussian_nb")
-    assert len(said) == 1 and name in said[0] and "1 track cannot be read" in said[0]
+    assert len(messages) == 1 and name in messages[0] and "1 track cannot be read" in messages[0]
 
 
 def test_model_is_not_fitted_again_on_fewer_tracks(prepared: Prepared, tmp_path: Path) -> None:

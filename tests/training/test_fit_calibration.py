@@ -73,8 +73,8 @@ def test_the_scored_figures_are_those_of_scored_tracks(tmp_path: Path) -> None:
     assert scored["coverage"]["set_size"] == pytest.approx(inside.sum(axis=1).mean())
     assert scored["coverage"]["covered"] > 0.8
     from_here = {g: t.confidence for g, t in found.evidence.thresholds(0.9).items()}
-    said = [(i, c) for i, c in zip(after.argmax(axis=1), after.max(axis=1), strict=True)]
-    counts = np.array([(t := from_here[examples.genres[i]]) is not None and c >= t for i, c in said])
+    predicted = [(i, c) for i, c in zip(after.argmax(axis=1), after.max(axis=1), strict=True)]
+    counts = np.array([(t := from_here[examples.genres[i]]) is not None and c >= t for i, c in predicted])
     assert scored["precision"]["answered"] == pytest.approx(counts.mean())
 
 
@@ -99,7 +99,7 @@ def test_too_few_tracks_leave_probabilities_uncalibrated(tmp_path: Path) -> None
     found = calibrate(model, few, p, parts=("validation",) * 40, scratch=tmp_path)
     n = int((few.role == "choose").sum())
     assert n < MIN_TRACKS and found.temperature == 1 and found.evidence is not None and found.evidence.n == n
-    assert found.notes == (f"its probabilities are as they came: {n} tracks to calibrate with, at least 20 are needed",)
+    assert found.notes == (f"not calibrated: {n} validation tracks, at least 20 are needed",)
     assert found.about is not None and not found.about["fitted"] and found.about["before"] == found.about["after"]
     alone = replace(few, labels=replace(few.labels, group=np.arange(40)))
     notes = calibrate(model, alone, p, parts=("validation",) * 40, scratch=tmp_path).notes
@@ -118,12 +118,12 @@ def test_temperature_that_worsens_the_scored_tracks_is_noted(tmp_path: Path) -> 
     well = np.where(
         (examples.role == "score")[:, None], apply_temperature(p, fine.temperature), p
     )  # calibrated already
-    told = calibrate(model, examples, well, parts=("validation",) * len(p), scratch=tmp_path)
-    assert told.about is not None and told.temperature == fine.temperature
-    (note,) = told.notes
-    before, after = (told.about["scored"][when]["ece"] for when in ("before", "after"))
+    found = calibrate(model, examples, well, parts=("validation",) * len(p), scratch=tmp_path)
+    assert found.about is not None and found.temperature == fine.temperature
+    (note,) = found.notes
+    before, after = (found.about["scored"][when]["ece"] for when in ("before", "after"))
     assert after > before and f"ECE {before:.3f} → {after:.3f}, log loss" in note
-    assert note.startswith(f"its temperature of {fine.temperature:g} does not fit the scored tracks: ")
+    assert note.startswith("calibration made the probabilities of the test tracks worse: ")
 
 
 def test_doubtful_calibration_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,15 +133,16 @@ def test_doubtful_calibration_is_noted(tmp_path: Path, monkeypatch: pytest.Monke
 
     alone = hard()
     alone = replace(alone, labels=replace(alone.labels, group=np.arange(len(alone))))
-    unknown = "calibrated on tracks whose artists are unknown: if they were learned from, it is too sure"
+    unknown = (
+        "calibrated on tracks by unknown artists: if these artists are also in the training set, "
+        "confidence may be too high"
+    )
     assert notes_of(alone) == (unknown,)
     thin = hard(artists=8)  # so few that no fold can keep them apart and have every genre among the fitted
     group = np.where(thin.labels.y == 0, thin.labels.group % 2, 2 + thin.labels.y)
     group = np.where((thin.labels.y > 0) & (np.arange(300) % 50 == 0), 0, group)
     thin = replace(thin, labels=replace(thin.labels, group=group))
-    assert notes_of(thin) == (
-        "calibrated on tracks whose artists were learned from: it may be surer than it should be",
-    )
+    assert notes_of(thin) == ("calibrated on tracks by artists of the training set: confidence may be too high",)
     chooses = hard(roles=("fit", "fit", "choose", "score"))
     assert notes_of(chooses) == ()
     for group, note in ((chooses.labels.group // 4, notes_of(thin)), (np.arange(len(chooses)), (unknown,))):
@@ -154,7 +155,7 @@ def test_doubtful_calibration_is_noted(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(GaussianNB, "fit", refuse)
     found = calibrate(model, hard(), p, parts=("training",) * 300, scratch=tmp_path)
     assert found.evidence is None and found.temperature == 1
-    assert found.notes[0] == "it could not be fitted again to be calibrated: not today"
+    assert found.notes[0] == "not calibrated: it could not be trained on a part of the tracks: not today"
 
 
 def test_genre_with_one_artist_is_fitted_and_never_held_out(tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def test_each_genre_can_be_learned_whatever_is_held_out() -> None:
 
 
 def test_too_few_artists_are_refused() -> None:
-    with pytest.raises(SplitError, match="fewer than two genres: the others have fewer than two known artists"):
+    with pytest.raises(
+        SplitError, match="only one genre, or none, can be tested: the others have fewer than two known artists"
+    ):
         holdout_folds.folds_by_artist(np.array([0, 0, 0, 1]), ["a", "b", "c", "d"], np.ones(4, bool), seed=0)
     with pytest.raises(SplitError, match="fewer than two tracks"):
         holdout_folds.random_folds(np.array([0, 0, 1]), np.ones(3, bool), seed=0)

@@ -1,7 +1,7 @@
-"""All samples of a file, block by block, with its channels kept apart.
+"""All samples of a file, block by block, with separate channels.
 
-Models use one channel (`reader.Audio.read`); measuring a file's quality needs every channel, and must not stop early
-silently. Memory is that of one block, however long the file is.
+Models use one channel (`reader.Audio.read`); measuring the quality of a file needs all, and an error where decoding
+stops early. Memory is that of one block, however long the file is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def blocks(parts: Sequence[Part]) -> Iterator[Block]:
         parts: with their decoders, from `reader.Audio.parts`.
 
     Raises:
-        One of `sndfile.DECODER_ERRORS`, where a decoder gives up; the blocks before it have been yielded.
+        One of `sndfile.DECODER_ERRORS`, where a decoder fails, after the blocks before that point.
     """
     sr, channels = 0, 0
     for part in parts:
@@ -66,7 +66,7 @@ def _soundfile_blocks(part: Part) -> RatedBlocks:
     with handle:
         try:
             n, left = max(round(BLOCK_S * file.samplerate), 1), file.frames
-            while left > 0:  # no more than it states: libsndfile would take a tag behind a FLAC's last frame for damage
+            while left > 0:  # no more than stated: a tag after the last frame of a FLAC would be damage to libsndfile
                 wanted = min(n, left)
                 with silence_c_stderr:
                     x: Block = file.read(wanted, dtype="float32", always_2d=True)

@@ -1,7 +1,7 @@
 """From an audio file to mono float32 waveforms at the file's own rate, whole or in windows.
 
-Which decoder reads a file, and how, is decided in `reader.py`; this module decides which clips of a track are used,
-and refuses unusable ones. A long file is read by seeking, so that memory and work depend on the clips only.
+`reader.py` chooses the decoder; this module chooses the clips of a track, and refuses unusable ones. It seeks in a long
+file, so that memory and work depend on the clips only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from genrelab.core.config import ClipSettings
 from genrelab.core.errors import DecodeError
 
 SILENT_PEAK = 1e-4
-"""-80 dBFS: samples that all lie below it are silence."""
+"""-80 dBFS: a stretch without a sample above it is silent."""
 
 _GOLDEN_OFFSET = (0.5 + (math.sqrt(5) - 1) / 2) % 1  # golden ratio from the middle: avoids any periodic pattern best
 
-NOT_FINITE = "holds samples that are not finite"
+NOT_FINITE = "contains NaN or infinite samples: convert the file again"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Clip:
 
 
 def probe(path: str | Path) -> AudioInfo:
-    """Length, rate and channels of a file; almost nothing of it is decoded.
+    """Length, rate and channels of a file; almost nothing is decoded.
 
     Raises:
         DecodeError: not a readable audio file.
@@ -57,10 +57,10 @@ def probe(path: str | Path) -> AudioInfo:
 
 
 def read_clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Iterator[Clip]:  # noqa: B008 - frozen
-    """The clips of a track, one after the other; each would pass `check`.
+    """The clips of a track, in order.
 
-    A silent clip among others (a pause, a fade) is left out, and so is one that damage has cut too short; where none
-    remains the track is refused. An error may thus be raised after clips have been yielded.
+    Silent clips (a pause, a fade) and clips that damage has cut too short are left out; a track without any other is
+    refused. An error may be raised after clips have been yielded.
 
     Raises:
         DecodeError: nothing usable in the file, a clip that cannot be decoded, or samples that are not finite.
@@ -70,58 +70,25 @@ def read_clips(path: str | Path, settings: ClipSettings = ClipSettings()) -> Ite
 
 
 def clips_from_audio(
-    audio: Audio,
+    audio: Audio | AudioInMemory,
     settings: ClipSettings,
     *,
     more: bool = False,
     spread: bool = False,
     duration_s: float | None = None,
 ) -> Iterator[Clip]:
-    """The same clips of a file that is open.
+    """The same clips of an open file, or of samples in memory.
 
     Args:
-        duration_s: its length, given where the clips of a second pass must not overlap those of the first: a decoder
-            that takes over in between may measure another length.
+        duration_s: its length, so that the clips of a second pass do not overlap those of the first, even if the other
+            decoder, which measures another length, takes over in between.
         more: yield the clips of a second pass (see `clip_starts`); there may be none.
-        spread: yield them in an order in which the first few are spread over the track (see `spread_order`).
+        spread: yield them in the order of `spread_order`.
 
     Raises:
         DecodeError: as `read_clips`.
     """
     duration_s = duration_s or audio.frames / audio.sr
-    yield from _usable_clips(audio, audio.path, settings, more, duration_s, spread)
-
-
-def clips_from_samples(
-    y: NDArray[np.float32],
-    sr: int,
-    path: str | Path,
-    settings: ClipSettings,
-    *,
-    more: bool = False,
-    spread: bool = False,
-) -> Iterator[Clip]:
-    """The same clips of samples that are in memory already: `y` of shape (samples,); errors name `path`.
-
-    Raises:
-        DecodeError: as `read_clips`.
-    """
-    yield from _usable_clips(_Samples(y, sr), path, settings, more, len(y) / sr, spread)
-
-
-@dataclass(frozen=True)
-class _Samples:
-    y: NDArray[np.float32]
-    sr: int
-
-    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
-        start = round(start_s * self.sr)
-        return self.y[start:] if seconds is None else self.y[start : start + round(seconds * self.sr)]
-
-
-def _usable_clips(
-    audio: Audio | _Samples, path: str | Path, settings: ClipSettings, more: bool, duration_s: float, spread: bool
-) -> Iterator[Clip]:
     seconds = None if _is_one_clip(duration_s, settings) else settings.clip_s
     starts = clip_starts(duration_s, settings, more=more)
     kept, problem = 0, None
@@ -134,20 +101,41 @@ def _usable_clips(
             kept += 1
             yield Clip(start_s, y, audio.sr)
     if problem == NOT_FINITE or (problem is not None and not kept and not more):
-        raise DecodeError(path, problem, stage="check")
+        raise DecodeError(audio.path, problem, stage="check")
+
+
+@dataclass(frozen=True)
+class AudioInMemory:
+    """Samples with the interface of `reader.Audio`: `y` of shape (samples,); errors name `path`."""
+
+    path: str | Path
+    y: NDArray[np.float32]
+    sr: int
+
+    @property
+    def frames(self) -> int:
+        """Number of samples."""
+        return len(self.y)
+
+    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
+        """As `reader.Audio.read`."""
+        start = round(start_s * self.sr)
+        return self.y[start:] if seconds is None else self.y[start : start + round(seconds * self.sr)]
+
+    def close(self) -> None:
+        """As `reader.Audio.close`: nothing is open."""
 
 
 def clip_starts(duration_s: float, settings: ClipSettings, *, more: bool = False) -> tuple[float, ...]:
     """Starts in seconds of the clips of a track that lasts `duration_s`, in order.
 
-    Up to `clip_s` and its tolerance the whole track is one clip. A longer one gives every full window, and one more
-    that ends where the track ends if at least half a window is left. Where these are more than `max_clips`, only
-    `max_clips` of them are used: the first, because some views use nothing else, and the middle one of each further
-    equal part of the track.
+    Up to `clip_s` and its tolerance the whole track is one clip. A longer track has a clip for every full window, and
+    one that ends with the track if at least half a window is left. Of more than `max_clips`, only `max_clips` are
+    used: the first, which is the only one for some views, and the middle one of each further equal part of the track.
 
     Args:
-        more: instead, at most `max_clips` of those that are left, for a second pass. They lie elsewhere in their
-            parts, so that repeated material, such as a bar, is sampled at other positions.
+        more: instead, at most `max_clips` of the rest, for a second pass. Their positions in their parts differ, so
+            that repeated material, such as a bar, is sampled at other positions.
     """
     if _is_one_clip(duration_s, settings):
         return () if more else (0.0,)
@@ -166,17 +154,17 @@ def clip_starts(duration_s: float, settings: ClipSettings, *, more: bool = False
 
 
 def spread_order(n: int) -> tuple[int, ...]:
-    """The numbers below `n` in an order in which the first few, however many, are spread evenly; starts in the middle.
+    """The numbers below `n`, from the middle on, in an order in which any first few are spread evenly.
 
-    Multiples of the golden ratio, modulo 1: no gap between the first k of them is wider than 1.62 / k or so (three
-    distance theorem), so that 4 n of them hit each n-th part.
+    Multiples of the golden ratio, modulo 1: gaps between the first k are at most about 1.62 / k wide (three distance
+    theorem), so that 4 n multiples reach each n-th part.
     """
     steps = (0.5 + np.arange(4 * n) * (math.sqrt(5) - 1) / 2) % 1
     return tuple(dict.fromkeys((steps * n).astype(int).tolist()))
 
 
 def read(path: str | Path, *, start_s: float = 0.0, seconds: float | None = None) -> tuple[NDArray[np.float32], int]:
-    """Mono samples of a stretch of a file, by default of all of it.
+    """Mono samples of a stretch of a file, by default of the whole file.
 
     Args:
         path: audio file.
@@ -197,39 +185,21 @@ def resample(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.floa
     """`y` at another rate (soxr, quality HQ); `y` itself where the rates are equal.
 
     Args:
-        y: mono samples, (samples,), or several clips of one length, (clips, samples): the result of each is the same
-            to the byte as alone, and the filters are computed once.
+        y: mono samples, (samples,).
     """
     if sr == target_sr:
         return y
     import soxr
 
-    resampled: NDArray[np.float32] = soxr.resample(y.T, sr, target_sr, quality="HQ").T
+    resampled: NDArray[np.float32] = soxr.resample(y, sr, target_sr, quality="HQ")
     return resampled
-
-
-def check(y: NDArray[np.float32], sr: int, path: str | Path, settings: ClipSettings) -> None:
-    """Refuse samples that cannot be classified.
-
-    Args:
-        y: mono, shape (samples,).
-        sr: their rate.
-        path: the file that the error names.
-        settings: `min_s` is the minimum length.
-
-    Raises:
-        DecodeError: with stage `check`: not finite, too short, or silent.
-    """
-    problem = _find_problem(y, sr, settings)
-    if problem is not None:
-        raise DecodeError(path, problem, stage="check")
 
 
 def _find_problem(y: NDArray[np.float32], sr: int, settings: ClipSettings) -> str | None:
     if not np.isfinite(y).all():
         return NOT_FINITE
     if len(y) < settings.min_s * sr:
-        return f"too short: {len(y) / sr:.2f} s, at least {settings.min_s:g} s are needed"
+        return f"too short: {len(y) / sr:.2f} s, the minimum is {settings.min_s:g} s"
     if max(y.max(), -y.min()) < SILENT_PEAK:
         return "silent: no sample reaches -80 dBFS"
     return None

@@ -1,7 +1,7 @@
-"""A hash of a file's audio without its tags: it stays the same when the file is renamed, moved or retagged.
+"""A hash of a file's audio without its tags: it does not change when the file is renamed, moved or retagged.
 
-Only sizes and markers are parsed, nothing is decoded; memory does not grow with the file. Where a file is inconsistent
-all of it counts as audio: a result that is cached for it is then valid for exactly these bytes only.
+Only sizes and markers are parsed, nothing is decoded; memory does not grow with the file. Of an inconsistent file
+everything counts as audio, so that a cached result is valid for exactly these bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from genrelab.audio.flac import metadata_blocks
 from genrelab.audio.ogg import ByteRange, OggStream
-from genrelab.audio.tag_blocks import InconsistentFileError, read_at, tags_before, tags_behind
+from genrelab.audio.tag_blocks import InconsistentFileError, read_at, tags_after, tags_before
 
 BLOCK = 1 << 20
 
@@ -23,7 +23,7 @@ ASF_PROPERTIES = {
     bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"): 56,  # of the file: not its id, its size and its date
     bytes.fromhex("9107dcb7b7a9cf118ee600c00c205365"): 24,  # of a stream
 }
-"""Objects of ASF's header that belong to the audio, and how many bytes at their start do not."""
+"""Objects of the ASF header that belong to the audio, and the number of bytes at their start that do not."""
 
 MP4_FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 MP4_INSIDE = {
@@ -36,10 +36,10 @@ MP4_TABLES = (*MP4_INSIDE[b"stbl"], b"trun")
 def sha256_of_audio(path: str | Path) -> str:
     """SHA-256 of a file's audio.
 
-    Left out are ID3v2 and APEv2 tags at the start; ID3v1, ID3v2, APEv2 and Lyrics3 tags at the end; FLAC's metadata
-    blocks but STREAMINFO; the comment packets of Ogg streams and the division into pages; of MP4 all but `mdat` and the
-    tables needed to decode it; of WAV all but `fmt ` and `data`, of AIFF all but `COMM` and `SSND`; of ASF's header all
-    but the properties of its streams. Other and damaged files are hashed as a whole.
+    It omits ID3v2 and APEv2 tags at the start; ID3v1, ID3v2, APEv2 and Lyrics3 tags at the end; FLAC's metadata blocks
+    except STREAMINFO; comment packets and page boundaries of Ogg; everything in MP4 except `mdat` and the tables needed
+    to decode it, in WAV except `fmt ` and `data`, in AIFF except `COMM` and `SSND`, and in the header of ASF except the
+    properties of its streams. Other and damaged files are hashed as a whole.
 
     Args:
         path: any file.
@@ -93,8 +93,8 @@ def _ranges_by_format(f: BinaryIO, size: int) -> Iterator[ByteRange]:
     elif head == ASF_HEADER:
         yield from _asf_ranges(f, size)
     else:
-        before, behind = tags_before(f), tags_behind(f, size)
-        start, end = before[-1].end if before else 0, behind[-1].start if behind else size
+        before, after = tags_before(f), tags_after(f, size)
+        start, end = before[-1].end if before else 0, after[-1].start if after else size
         if read_at(f, start, 4) == b"fLaC":
             yield start + 8, 34  # STREAMINFO is the first block, and always this long
             start = _after_flac_blocks(f, start + 4)
@@ -150,7 +150,7 @@ def _mp4_ranges(f: BinaryIO, size: int) -> Iterator[ByteRange]:
 
 
 def _mp4_decoding_ranges(f: BinaryIO, name: bytes, offset: int, length: int) -> Iterator[ByteRange]:
-    """The ranges below one atom of an MP4 needed to decode the audio; neither its offsets nor modification times."""
+    """The ranges below an MP4 atom needed to decode the audio, without offsets and modification times."""
     if name in MP4_INSIDE:
         for inner, at, n in atoms(f, offset, offset + length):
             if inner in MP4_INSIDE[name]:
@@ -163,7 +163,7 @@ def _mp4_decoding_ranges(f: BinaryIO, name: bytes, offset: int, length: int) -> 
 
 
 def atoms(f: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, offset of the content and its length, of every atom of an MP4 between two offsets.
+    """Name, offset of the content, and its length, of every MP4 atom between two offsets.
 
     Raises:
         InconsistentFileError: sizes that do not fit.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import av
@@ -19,87 +18,78 @@ from numpy.typing import NDArray
 
 from genrelab.audio import bitstream
 from genrelab.audio.mix import CANCELLED, Mixer, mix_window
-from genrelab.audio.part import Part
-from genrelab.audio.sndfile import LENGTH_TOLERANCE_S, PREROLL_S
+from genrelab.audio.part import AudioError, Part
+from genrelab.audio.sndfile import DECODER_ERRORS, LENGTH_TOLERANCE_S, PREROLL_S
 
 MAX_OTHER_RATE_S = 1.0
-"""Seconds of frames with another rate than the first that are tolerated in a damaged file before it is refused."""
+"""Seconds of frames with another rate than the first that a damaged file may have."""
 
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,rm,"
     "shorten,tak,tta,w64,wav,wv"
 )
-"""Formats that FFmpeg may detect. Playlists are excluded: they make FFmpeg open other files and addresses."""
+"""Formats that FFmpeg may detect, without playlists: they make FFmpeg open other files and addresses."""
 
-NO_SOUND = "there is no sound in it"
-"""Error message for films without sound, and for pictures."""
+NO_SOUND = "it has no audio stream"
+"""Error message for films without audio and for pictures."""
 
 MAX_PLANES = 7
-"""Channels of a planar frame that PyAV can convert: with more it reads past their end, and the process crashes."""
+"""Maximum channels of a planar frame that PyAV can convert; with more, the process crashes."""
 
-FFMPEG_ERRORS = (
-    av.FFmpegError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    MemoryError,
-)
+FFMPEG_ERRORS = (av.FFmpegError, *DECODER_ERRORS)
 """What PyAV raises on bad input."""
 
 PIPE_PROBE_BYTES, PIPE_PROBE_US = "65536", "1000000"
-"""How much of a pipe FFmpeg may probe before it returns the first packet: for WAV it would wait for seconds."""
+"""How much of a pipe FFmpeg may probe before the first packet; without a limit it takes seconds for WAV."""
 
 
 class Readable(Protocol):
     """A stream of bytes."""
 
     def read(self, n: int, /) -> bytes:
-        """At most `n` bytes, as soon as there are any; none at the end."""
+        """At most `n` bytes, as soon as any are there; none at the end."""
         ...
 
 
 _Frame = tuple[int | None, NDArray[np.float32]]
-"""Position in the file in samples (None without a time stamp), and the frame, shape (samples, channels)."""
+"""Position in samples (None without a time stamp), and the frame, shape (samples, channels)."""
 
 
 class FFmpeg:
-    """One part of a file, with its length measured up to `most_s` (see `reader.Audio`).
+    """One part of a file, with its length measured up to `max_s` (see `reader.Audio`).
 
-    A read that starts where the last one ended, or soon after, continues with the same decoder: where a format has no
-    index, each seek would read the file from its start. Any other read opens the file again.
+    A read that starts where the last one ended, or soon after, continues with the same decoder: in a format without an
+    index, each seek reads the file from its start. Any other read opens the file again.
 
     Args:
-        notes: gets sentences about what is found while reading.
+        notes: gets a sentence for each remark on the file.
     """
 
     decoder = "av"
 
-    def __init__(self, part: Part, notes: list[str], most_s: float | None = None) -> None:
+    def __init__(self, part: Part, notes: list[str], max_s: float | None = None) -> None:
         self.part, self._notes = part, notes
         self._frames: Generator[_Frame, None, None] | None = None
         self._last: list[_Frame] = []  # the frame in which the last read ended
         self._end = 0
         with translate_errors(), open_part(part) as (container, stream):
-            length = _Length(stream, most_s)
+            length = _Length(stream, max_s)
             for packet in packets(container, stream):
                 if not length.add(packet):
                     break
             first = length.first
             if first is None:
-                raise ValueError("nothing in it can be decoded")
+                raise ValueError("no frame can be decoded")
             self.sr, self.channels = first.sample_rate, first.layout.nb_channels
             self._origin = (first.pts or 0) * _time_base(stream)
             self.frames = max(round(length.seconds * self.sr), first.samples)
             self._stamped, self._codec = length.is_plausible, stream.codec_context
             self._tag = stream.codec_context.codec_tag if container.format.name == "wav" else None
         if not self._stamped:
-            self.frames = self._count_samples(most_s)
+            self.frames = self._count_samples(max_s)
 
-    def _count_samples(self, most_s: float | None) -> int:
-        n, limit = 0, math.inf if most_s is None else most_s * self.sr
+    def _count_samples(self, max_s: float | None) -> int:
+        n, limit = 0, math.inf if max_s is None else max_s * self.sr
         with translate_errors(), closing(self._frames_from(0.0)) as frames:
             while n <= limit and (frame := next(frames, None)) is not None:
                 n += len(frame[1])
@@ -114,7 +104,7 @@ class FFmpeg:
             return None
         with suppress(*FFMPEG_ERRORS), closing(self._frames_from(0.0)) as frames:
             return bitstream.find_in_frames(x for _, x in frames)
-        return None  # reading it will tell why
+        return None  # reading it raises the error
 
     def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
         """Mono samples, shape (samples,)."""
@@ -133,7 +123,7 @@ class FFmpeg:
         last, self._last = self._last, []  # after an error the next read cannot continue from here
         with translate_errors():
             for stamp, x in chain(last, self._frames):
-                # Time stamps locate the start of the window; from there on frames are taken to follow without a gap.
+                # Time stamps give the start of the window; after it, frames are used without gaps.
                 if at <= start and stamp is not None:
                     at = stamp
                 if at + len(x) > start:
@@ -145,22 +135,22 @@ class FFmpeg:
         return np.concatenate(pieces)
 
     def _follows(self, start: int) -> bool:
-        """Does a read start in the frame in which the last one ended, or soon after?"""
+        """Does a read start in the frame in which the last one ended, or soon after it?"""
         last_start = self._last[0][0] if self._last else None
         return last_start is not None and last_start <= start <= self._end + PREROLL_S * self.sr
 
     def _frames_from(self, start_s: float) -> Generator[_Frame, None, None]:
-        """Every frame from a little before `start_s` on; from the start where time stamps are wrong."""
+        """Every frame from a little before `start_s`; from the start if time stamps are wrong."""
         other_rate_s = 0.0
         with open_part(self.part) as (container, stream):
             time_base = _time_base(stream)
             if start_s > PREROLL_S and self._stamped:
                 container.seek(int((float(self._origin) + start_s - PREROLL_S) / time_base), stream=stream)
             for frame in (f for p in packets(container, stream) for f in decode_packet(p)):
-                if frame.sample_rate != self.sr:  # one frame: damage that still decodes; many: another recording
+                if frame.sample_rate != self.sr:  # one frame: damage; many: another recording
                     other_rate_s += frame.samples / frame.sample_rate
                     if other_rate_s > MAX_OTHER_RATE_S:
-                        raise ValueError(f"its rate changes from {self.sr} to {frame.sample_rate} Hz")
+                        raise AudioError(f"its sample rate changes from {self.sr:,} to {frame.sample_rate:,} Hz")
                     continue
                 pts = frame.pts if self._stamped else None
                 yield None if pts is None else round((pts * time_base - self._origin) * self.sr), planes(frame)
@@ -174,21 +164,21 @@ class FFmpeg:
 
 
 class _Length:
-    """The length of a stream by its packets, and whether their time stamps can be believed.
+    """The length of a stream by its packets, and whether their time stamps are plausible.
 
     Attributes:
-        first: the first frame that is decoded.
+        first: the first decoded frame.
     """
 
-    def __init__(self, stream: AudioStream, most_s: float | None) -> None:
+    def __init__(self, stream: AudioStream, max_s: float | None) -> None:
         self._time_base, self._codec = _time_base(stream), stream.codec_context
-        self._limit = math.inf if most_s is None else most_s / self._time_base
+        self._limit = math.inf if max_s is None else max_s / self._time_base
         self.first: AudioFrame | None = None
         self._end, self._n, self._sum, self._jumps = 0, 0, 0, 0
         self._next: int | None = None
 
     def add(self, packet: Packet[AudioStream]) -> bool:
-        """Add the next packet. False: that is enough."""
+        """Add the next packet; False if no more are needed."""
         self.first = self.first or next(iter(decode_packet(packet)), None)
         pts, duration = packet.pts or 0, packet.duration or 0
         self._end = max(self._end, pts + duration)
@@ -207,8 +197,8 @@ class _Length:
 
     @property
     def is_plausible(self) -> bool:
-        """Do packets follow each other without jumps, and last as long as the frames of the codec do?"""
-        rounding_s = float(self._n * self._time_base)  # each packet's to a whole unit, which may be a millisecond
+        """Are the packets without jumps in time, and as long as the frames of the codec?"""
+        rounding_s = float(self._n * self._time_base)  # each packet is rounded to a unit, which may be a millisecond
         if self._jumps * self._time_base > LENGTH_TOLERANCE_S + rounding_s:
             return False
         frame_s = self._codec.frame_size / max(self._codec.sample_rate, 1)
@@ -222,21 +212,14 @@ def translate_errors() -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as e:
-        if isinstance(e, (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError)):
+        if isinstance(e, DECODER_ERRORS):
             raise
         raise ValueError(e.strerror) from e
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """Container and default audio stream of a local file, closed at the end."""
-    with open_part(Part(path)) as opened:
-        yield opened
-
-
-@contextmanager
 def open_part(part: Part) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """The same for a part of a file."""
+    """Container and default audio stream of a part of a local file, closed at the end."""
     if part.is_plain:
         with _open_container(f"file:{part.path.absolute()}", protocol_whitelist="file") as opened:
             yield opened
@@ -245,12 +228,10 @@ def open_part(part: Part) -> Iterator[tuple[InputContainer, AudioStream]]:
         yield opened
 
 
-@contextmanager
-def open_pipe(source: Readable) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """The same for a stream of bytes, which may be endless; the first packets are decoded without long probing."""
+def open_pipe(source: Readable) -> AbstractContextManager[tuple[InputContainer, AudioStream]]:
+    """The same for a stream of bytes, which may be endless; probing is short."""
     probing = {"probesize": PIPE_PROBE_BYTES, "analyzeduration": PIPE_PROBE_US}
-    with _open_container(source, protocol_whitelist="none", **probing) as opened:
-        yield opened
+    return _open_container(source, protocol_whitelist="none", **probing)
 
 
 @contextmanager
@@ -258,24 +239,26 @@ def _open_container(file: str | Readable | BinaryIO, **options: str) -> Iterator
     options["format_whitelist"] = FORMATS
     with av.open(file, "r", metadata_errors="ignore", options=options) as container:
         if not container.streams.audio:
-            raise ValueError(NO_SOUND if len(container.streams) else "it ends before it says what is in it")
+            if len(container.streams):
+                raise AudioError(NO_SOUND)
+            raise ValueError("the file is cut off: it ends within its header")
         by_default = (stream for stream in container.streams.audio if stream.disposition & Disposition.default)
         yield container, next(by_default, container.streams.audio[0])
 
 
 def _time_base(stream: AudioStream) -> Fraction:
-    """Seconds per unit of the time stamps; in some containers 1/1000, so that window starts are accurate to that."""
+    """Seconds per unit of the time stamps; 1/1000 in some containers, which limits the accuracy of window starts."""
     return stream.time_base or Fraction(1, stream.rate)
 
 
 def packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
     """Every complete packet of a stream."""
-    with suppress(*FFMPEG_ERRORS):  # cut off in the middle of a packet: those before it are still used
+    with suppress(*FFMPEG_ERRORS):  # cut off in the middle of a packet: those before it are used
         yield from container.demux(stream)
 
 
 def decode_packet(packet: Packet[AudioStream]) -> list[AudioFrame]:
-    """The frames of a packet; none where it is damaged: players skip such packets, too."""
+    """The frames of a packet; none if it is damaged: players also skip such packets."""
     try:
         return packet.decode()
     except FFMPEG_ERRORS:
@@ -292,7 +275,7 @@ def planes(frame: AudioFrame) -> NDArray[np.float32]:
     """Every channel of a frame, shape (samples, channels); integer formats become -1 to 1."""
     channels = frame.layout.nb_channels
     if frame.format.is_planar and channels > MAX_PLANES:
-        (frame,) = AudioResampler(format=frame.format.packed.name).resample(frame)  # now one plane holds them all
+        (frame,) = AudioResampler(format=frame.format.packed.name).resample(frame)  # one plane with all channels
     x = frame.to_ndarray().T if frame.format.is_planar else frame.to_ndarray().reshape(-1, channels)
     if x.dtype.kind in "iu":
         full = 2.0 ** (8 * x.dtype.itemsize - 1)

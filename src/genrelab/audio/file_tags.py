@@ -1,8 +1,8 @@
-"""The tags of a file, read whole: every tag that it holds and every value of a field, whatever the container.
+"""Reads all tags of a file, and every value of a field, whatever the container.
 
-MP3 and its kin may have several ID3v2 tags before the audio and behind it, APEv2 and ID3v1; FLAC and WavPack may have
-them around their own tags; WAV and AIFF may have several chunks of tags. Of a field that several of them have the first
-counts: the container's own tag, then ID3v2, APEv2 and ID3v1, which cuts its texts off.
+MP3 and similar files may have several ID3v2 tags before and after the audio, APEv2 and ID3v1; FLAC and WavPack may have
+them around their own tags; WAV and AIFF may have several chunks of tags. If several tags have a field, the first one
+counts: the container's own tag, then ID3v2, APEv2 and ID3v1, whose texts are cut short.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from genrelab.audio.content_hash import ASF_HEADER, MP4_FIRST
 from genrelab.audio.flac import COMMENTS, metadata_blocks
+from genrelab.audio.part import Part
 from genrelab.audio.tag_blocks import (
     APEV2,
     ID3V1,
@@ -27,8 +28,8 @@ from genrelab.audio.tag_blocks import (
     InconsistentFileError,
     TagBlock,
     read_at,
+    tags_after,
     tags_before,
-    tags_behind,
 )
 from genrelab.identity.artists import Credit
 from genrelab.identity.genres import separate_genres
@@ -49,20 +50,20 @@ FIELDS = {
     }.items()
     for key in keys.split()
 }
-"""Key of any format, in lower case and without punctuation and prefix → the field that it means."""
+"""Key of any format, in lower case, without punctuation and prefix → its field."""
 
 RIFF_FIELDS = {b"IART": "artist", b"INAM": "title", b"IPRD": "album", b"IGNR": "genre"}
 AIFF_FIELDS = {b"AUTH": "artist", b"NAME": "title"}
-"""Chunks of plain text, and the fields that they mean."""
+"""Chunks of plain text, and their fields."""
 
 OWN_APEV2 = (b"wvpk", b"MAC ", b"MPCK", b"MP+\7", b"OFR ", b"tBaK")
-"""How streams begin whose own tag is APEv2; for all others it is ID3v2."""
+"""First bytes of streams whose own tag is APEv2; that of others is ID3v2."""
 
 MAX_TEXT = 1 << 20
-"""Most bytes that are read of a chunk of plain texts."""
+"""Maximum bytes read of a chunk of plain text."""
 
 MAX_CHUNKS = 1_000
-"""Most chunks that are followed: some ten are usual."""
+"""Maximum number of chunks: about ten are usual."""
 
 _PREFIX = re.compile(r"^(?:----:[^:]*:|WM/)", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -73,15 +74,15 @@ Fields = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class FileTags:
-    """What the tags of a file say.
+    """The tags of a file.
 
     Attributes:
-        credit: who it is credited to. Its names are `artist` and, where the tags name each artist by itself, these.
-        artist: values of the artist's field, as written.
-        title, album: None where there is none; several values have commas between them.
-        genres: values of the genre's field, as written; numbers of ID3 are names. Of several tags the first that names
-            a genre counts, else the first that says anything. For `separate_genres`.
-        readable: False where a tag is damaged; what the others say is there.
+        credit: its artists. The names are those of the field `artist`, and of the field with one artist per value.
+        artist: values of the artist field, as written.
+        title, album: None if there is none; several values are joined by commas.
+        genres: values of the genre field, as written (ID3 numbers as names), of the first tag that names a genre, else
+            of the first tag with any value. For `separate_genres`.
+        readable: False if a tag is damaged; the values of the others are there.
     """
 
     credit: Credit = Credit()  # noqa: RUF009 - it is frozen
@@ -93,7 +94,7 @@ class FileTags:
 
 
 def read_file_tags(path: str | Path) -> FileTags:
-    """Read all tags of a file; one that is no audio or has no tags says nothing.
+    """Read all tags of a file; without audio or tags every field is empty.
 
     Raises:
         OSError: it cannot be read.
@@ -101,7 +102,7 @@ def read_file_tags(path: str | Path) -> FileTags:
     found: list[Fields] = []
     readable = True
     with Path(path).open("rb") as f:
-        for read in _readers(f):
+        for read in _readers(f, Path(path)):
             try:
                 found += read()
             except OSError:
@@ -133,7 +134,7 @@ def _merge(found: Sequence[Fields], readable: bool) -> FileTags:
 
 
 def _clean(values: Iterable[str]) -> tuple[str, ...]:
-    """Each value once, without blank ones; NULs and line breaks separate values in every format."""
+    """Each value once, without blank ones; NUL and line breaks separate values in every format."""
     texts = (" ".join(text.split()) for value in values for text in re.split("[\0\n]", value))
     return tuple(dict.fromkeys(text for text in texts if text))
 
@@ -141,13 +142,13 @@ def _clean(values: Iterable[str]) -> tuple[str, ...]:
 # --- which tags a file holds ---
 
 
-def _readers(f: BinaryIO) -> Iterator[Callable[[], list[Fields]]]:
-    """What reads each tag of a file, the first to count first."""
+def _readers(f: BinaryIO, path: Path) -> Iterator[Callable[[], list[Fields]]]:
+    """A reader for each tag of a file, in their order of precedence."""
     size = f.seek(0, 2)
-    before, behind = _blocks(lambda: tags_before(f)), _blocks(lambda: tags_behind(f, size))
-    if before is None or behind is None:
+    before, after = _blocks(lambda: tags_before(f)), _blocks(lambda: tags_after(f, size))
+    if before is None or after is None:
         yield _damaged
-    around = [*(before or ()), *(behind or ())]
+    around = [*(before or ()), *(after or ())]
     start = before[-1].end if before else 0
     head = read_at(f, start, 16)
     if head[:4] == b"fLaC":
@@ -155,7 +156,7 @@ def _readers(f: BinaryIO) -> Iterator[Callable[[], list[Fields]]]:
     elif head[:4] in (b"RIFF", b"RF64", b"FORM") and head[8:12] in (b"WAVE", b"AIFF", b"AIFC"):
         yield from _chunk_readers(f, start, head[:4])
     elif (opened := _mutagen_kind(head)) is not None:
-        yield lambda: _by_mutagen(opened, f, start)
+        yield lambda: _by_mutagen(opened, path, start)
     order = (APEV2, ID3V2, ID3V1) if head[:4] in OWN_APEV2 else (ID3V2, APEV2, ID3V1)
     for block in sorted((b for b in around if b.kind in order), key=lambda b: order.index(b.kind)):
         yield _block_reader(f, block)
@@ -200,14 +201,14 @@ def _chunk_readers(f: BinaryIO, start: int, form: bytes) -> Iterator[Callable[[]
 
 
 def _chunks(f: BinaryIO, at: int, end: int, layout: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, offset and length of chunks, as far as they can be followed: sizes in the head are not relied on."""
+    """Name, offset and length of chunks, up to damage; the size in the header of the file is not used."""
     data_size = 0xFFFFFFFF
     for _ in range(MAX_CHUNKS):
         head = read_at(f, at, min(8, end - at))
         if len(head) < 8 or not re.fullmatch(rb"[ -~]{4}", head[:4]):
             return
         name, length = struct.unpack(layout, head)
-        if name == b"ds64":  # of RF64, whose 32 bits for the size of the audio do not suffice
+        if name == b"ds64":  # of RF64, where 32 bits are too few for the size of the audio
             data_size = int.from_bytes(read_at(f, at + 16, 8), "little")
         if name == b"data" and length == 0xFFFFFFFF:
             length = data_size
@@ -224,7 +225,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _flac(f: BinaryIO, at: int) -> list[Fields]:
-    """Fields of each block of comments; there should be one."""
+    """Fields of each comment block; there should be one."""
     from mutagen.flac import VCFLACDict
 
     found = [read_at(f, place, length) for kind, place, length in metadata_blocks(f, at) if kind == COMMENTS]
@@ -232,7 +233,7 @@ def _flac(f: BinaryIO, at: int) -> list[Fields]:
 
 
 def _mutagen_kind(head: bytes) -> Callable[[Any], Any] | None:
-    """Mutagen's class for a container with tags of its own."""
+    """Mutagen's class for a container with its own tags."""
     import mutagen
     from mutagen import asf, dsdiff, dsf, mp4
 
@@ -243,38 +244,17 @@ def _mutagen_kind(head: bytes) -> Callable[[Any], Any] | None:
     return kinds.get(head) or kinds.get(head[:4]) or kinds.get(head[4:8])
 
 
-def _by_mutagen(kind: Callable[[Any], Any], f: BinaryIO, start: int) -> list[Fields]:
-    tags = kind(_FromOffset(f, start)).tags  # None, which has none, where it knows no such file: an error
+def _by_mutagen(kind: Callable[[Any], Any], path: Path, start: int) -> list[Fields]:
+    with Part(path, start).open() as f:  # without other programs' tags before the container
+        tags = kind(f).tags  # an error if mutagen returns None for an unknown file
     return [_fields(tags)] if tags is not None else []
 
 
-class _FromOffset(io.RawIOBase):
-    """A file without its first bytes, which are another program's tags."""
-
-    def __init__(self, f: BinaryIO, start: int) -> None:
-        self._file, self._start = f, start
-        f.seek(start)
-
-    def read(self, n: int = -1) -> bytes:
-        return self._file.read(n)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if whence == 0:
-            if offset < 0:
-                raise ValueError("an offset before the start")
-            offset += self._start
-        self._file.seek(offset, whence)
-        return self.tell()
-
-    def tell(self) -> int:
-        return self._file.tell() - self._start
-
-
-# --- what one tag says ---
+# --- the fields of one tag ---
 
 
 def _fields(tags: Any) -> Fields:
-    """Fields of a tag as mutagen reads it; other keys are passed over."""
+    """The known fields of a tag that mutagen has read."""
     fields: Fields = defaultdict(list)
     for key, values in _pairs(tags):
         plain = "".join(c for c in _PREFIX.sub("", key).casefold() if c.isalnum())

@@ -1,8 +1,8 @@
-"""FLAC: its metadata blocks, its true length by its last frame, and where another FLAC file follows in the same file.
+"""FLAC: metadata blocks, the true length by the last frame, and the start of another FLAC file in the same file.
 
-Nothing is decoded. What looks like the header of a frame may be sound: by chance one of some millions of bytes does.
-So a header counts only with the coding of the first frame and behind a whole frame whose number fits; and where its
-length is not the one that STREAMINFO states, FFmpeg measures too (`reader.py`).
+Nothing is decoded. By chance, one of some million bytes of sound looks like the header of a frame. So a header counts
+only with the coding of the first frame and after a whole frame with a matching number; and if its length is not that
+of STREAMINFO, FFmpeg also measures it (`reader.py`).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from genrelab.audio.lengths import Corrections
 from genrelab.audio.tag_blocks import InconsistentFileError, find_all, read_at, stream_start
 
 STREAMINFO, PADDING, SEEK_TABLE, COMMENTS, NO_BLOCK = 0, 1, 3, 4, 127
-"""Kinds of metadata blocks; the last one is forbidden, because it would look like a frame."""
+"""Kinds of metadata blocks; the last one is forbidden, as it looks like a frame."""
 
 MAX_BLOCKS = 1_000
-"""Most metadata blocks: some ten are usual."""
+"""Maximum number of metadata blocks: about ten are usual."""
 
 TAIL = (1 << 16, 1 << 20)
-"""Bytes at the end of a file in which its last frame is looked for: the usual size of frames, and the largest."""
+"""Bytes at the end of a file that are searched for the last frame: the usual size of frames, and the largest."""
 
 MAX_HEADERS = 16
-"""Most headers at the end of a file that are looked at: with more of them that don't fit each other it is damaged."""
+"""Maximum number of headers examined at the end of a file: with more that do not match, it is damaged."""
 
 PLACES, PLACE_BYTES = (0.06, 0.09, 0.29, 0.38, 0.55, 0.78, 0.94), 1 << 15
-"""Shares of a file at which a frame is looked for in so many bytes: the numbers of these frames must rise.
+"""Shares of a file at which PLACE_BYTES are searched for a frame: the numbers of these frames must rise.
 
-In a file that holds the same recording several times they don't, and its last frame gives no sign of it.
+They do not if a file holds the same recording several times, which its last frame does not show.
 """
 
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
@@ -40,7 +40,7 @@ _FIRST_BYTES = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 
 
 class _Frame(NamedTuple):
-    """Where a frame starts, its samples from `first` to `end`, and how it is coded: blocking, rate, bits."""
+    """Where a frame starts, its samples from `first` to `end`, and its coding: blocking, rate, bits."""
 
     at: int
     first: int
@@ -53,11 +53,11 @@ class FlacLength:
     """The number of samples of a FLAC file by its header and by its last frame.
 
     Attributes:
-        at: where the header states it.
+        at: offset of the number in the header.
         stated: by the header; 0: unknown.
-        samples: by the last frame; None where none is found.
-        byte: the byte at `at`, of which the upper half belongs to another number.
-        restarts: does another FLAC file begin in it, or the numbering of frames start anew?
+        samples: by the last frame; None if none is found.
+        byte: the byte at `at`, whose upper half belongs to another number.
+        restarts: does another FLAC file start in it, or do frame numbers start again?
     """
 
     at: int
@@ -73,7 +73,7 @@ class FlacLength:
 
     @property
     def corrections(self) -> Corrections:
-        """Bytes with which its header states the truth (see `part.Part`); none where that is not known."""
+        """Bytes that correct its header (see `part.Part`); none if the true length is unknown."""
         if self.samples is None or self.samples == self.stated:
             return ()
         return ((self.at, ((self.byte & 0xF0) << 32 | self.samples).to_bytes(5)),)
@@ -83,7 +83,7 @@ def metadata_blocks(f: BinaryIO, at: int) -> Iterator[tuple[int, int, int]]:
     """Kind, offset of the content and its length, of every metadata block.
 
     Args:
-        at: offset behind `fLaC`.
+        at: offset after `fLaC`.
 
     Raises:
         InconsistentFileError: blocks that no FLAC file has, or more than `MAX_BLOCKS`.
@@ -105,12 +105,12 @@ def metadata_blocks(f: BinaryIO, at: int) -> Iterator[tuple[int, int, int]]:
 
 
 def flac_starts(file: BinaryIO) -> list[int]:
-    """Offsets at which a FLAC file begins in a file: several where files were joined."""
+    """Offsets at which a FLAC file starts in a file: several if files were joined."""
     return list(find_all(file, _FIRST_BYTES, 8))
 
 
 def flac_length(file: BinaryIO) -> FlacLength | None:
-    """Compare what a FLAC file's header states with its last frame. None: it is none."""
+    """Compare the header of a FLAC file with its last frame; None if it is no FLAC."""
     start = stream_start(file)
     head = read_at(file, start, 42)
     if head[:4] != b"fLaC" or len(head) < 42:
@@ -129,10 +129,10 @@ def flac_length(file: BinaryIO) -> FlacLength | None:
 
 
 class _Headers:
-    """Finds headers of frames that are coded like the first frame of a file.
+    """Finds headers of frames with the coding of the first frame.
 
     Attributes:
-        start: offset of the first frame; where the blocks before it are damaged, of the first that may be one.
+        start: offset of the first frame; if the blocks before it are damaged, the first possible offset.
     """
 
     def __init__(self, file: BinaryIO, start: int, head: bytes) -> None:
@@ -149,23 +149,23 @@ class _Headers:
             self.start, self._coding = at + length, first.coding
 
     def end_of_last_frame(self, data: bytes, begin: int, stated: int) -> int | None:
-        """Number of samples up to the end of the last frame whose header stands in the bytes from `begin` on."""
-        behind: list[_Frame] = []
+        """Number of samples up to the end of the last frame with a header in the bytes from `begin` on."""
+        following: list[_Frame] = []
         places = [found.start() for found in _SYNC.finditer(data)]
         frames = (frame for at in reversed(places) if (frame := self._read(data, at)) is not None)
         for frame in islice(frames, MAX_HEADERS):
-            if not behind and frame.end == stated:
+            if not following and frame.end == stated:
                 return stated
-            for one in behind:
+            for one in following:
                 if frame.end == one.first and _crc16(data[frame.at : one.at]) == 0:
                     return one.end
-            behind.append(frame)
+            following.append(frame)
             if begin + frame.at == self.start:
                 return frame.end
         return None
 
     def restart(self, size: int) -> bool:
-        """Does the numbering of frames start anew, as it does where files were joined? By some of the frames."""
+        """Do frame numbers start again, as in joined files? A few frames are examined."""
         last = 0
         for share in PLACES:
             data = read_at(self._file, self.start + int(share * (size - self.start)), PLACE_BYTES)
@@ -177,7 +177,7 @@ class _Headers:
         return False
 
     def _read(self, data: bytes, at: int) -> _Frame | None:
-        """The frame whose header stands at an offset; None: there is none."""
+        """The frame whose header is at an offset; None if there is none."""
         head = data[at : at + 16].ljust(16, b"\0")
         size_code, rate_code, layout, reserved = head[2] >> 4, head[2] & 15, head[3] >> 4, head[3] & 1
         fits = layout == self._channels - 1 if self._channels != 2 else layout in (1, 8, 9, 10)
@@ -199,33 +199,27 @@ class _Headers:
         else:
             samples = 192 if size_code == 1 else 576 << size_code - 2 if size_code < 6 else 256 << size_code - 8
         place += {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
-        if place >= 16 or _crc8(head[:place]) != head[place]:
+        if place >= 16 or _crc(head[:place], 8, 0x107) != head[place]:
             return None
         first = number if head[1] & 1 else number * self._block
         return _Frame(at, first, first + samples, coding)
 
 
-def _crc8(data: bytes) -> int:
+def _crc(data: bytes, bits: int, polynomial: int) -> int:
+    """A checksum of this number of bits; the polynomial includes its highest bit."""
     crc = 0
     for byte in data:
-        crc ^= byte
+        crc ^= byte << bits - 8
         for _ in range(8):
-            crc = (crc << 1) ^ (0x107 if crc & 0x80 else 0)
+            crc = crc << 1 ^ (polynomial if crc >> bits - 1 else 0)
     return crc
 
 
-def _crc16_of_byte(byte: int) -> int:
-    crc = byte << 8
-    for _ in range(8):
-        crc = (crc << 1) ^ (0x18005 if crc & 0x8000 else 0)
-    return crc
-
-
-_CRC16 = [_crc16_of_byte(byte) for byte in range(256)]
+_CRC16 = [_crc(bytes((byte,)), 16, 0x18005) for byte in range(256)]
 
 
 def _crc16(data: bytes) -> int:
-    """0 of a whole frame, whose last two bytes are the checksum of those before."""
+    """0 for a whole frame, whose last two bytes are the checksum of the others."""
     crc = 0
     for byte in data:
         crc = (crc << 8 & 0xFFFF) ^ _CRC16[crc >> 8 ^ byte]

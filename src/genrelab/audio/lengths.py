@@ -1,6 +1,6 @@
 """The true length of an MP3 by its frames, whatever its header states; nothing is decoded.
 
-libsndfile believes that header. Where it is wrong it gets a corrected copy of its few bytes (`part.Part`).
+libsndfile relies on that header. If it is wrong, libsndfile gets it with corrected bytes (`part.Part`).
 """
 
 from __future__ import annotations
@@ -14,29 +14,28 @@ from typing import BinaryIO
 from genrelab.audio.tag_blocks import stream_start
 
 Corrections = tuple[tuple[int, bytes], ...]
-"""Offsets, and the bytes that are found there instead of the file's own."""
+"""Offsets, and the bytes that replace the file's own there."""
 
 BLOCK = 1 << 17
-"""Bytes that are read at once while frames are counted."""
+"""Bytes read at once while frames are counted."""
 
 FOLLOWING = 3
-"""Frames that must follow each other before bytes behind damage count as frames again."""
+"""Consecutive frames needed before bytes after damage count as frames again."""
 
 OVERLAP = 1 << 13
-"""Bytes at the end of what was read that are looked at again: so many frames of any kind fit into them."""
+"""Bytes at the end of a block that are read again with the next: FOLLOWING frames of any kind fit into them."""
 
 SLACK_FRAMES = 2
-"""Decoders drop as many frames of an MP3 at its ends, or keep them: two counts this close are the same."""
+"""Decoders drop up to this many frames at the ends of an MP3: two counts this close are equal."""
 
 _KBITS = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    **dict.fromkeys([(2, 2), (2, 3)], (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)),
 }
-"""Bit rates 1 to 14 by version of MPEG (2 stands for 2.5, too) and layer."""
+"""Bit rates 1 to 14 by version of MPEG (2 includes 2.5) and layer."""
 
 _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 
@@ -50,12 +49,12 @@ class MpegFrames:
 
     Attributes:
         frames, frame_samples, sr: number of frames that hold audio, samples of one channel in each, sampling rate.
-        dropped: samples at both ends that the encoder added, and that decoders leave out.
+        dropped: samples that the encoder added at both ends and decoders leave out.
         size, end: bytes from the first frame to the end of the last one, and the offset of that end.
         tag: offset of the number of frames in the Xing or Info header; None without one.
         flags: of that header: 1 with a number of frames, 2 with one of bytes.
-        gaps: does something else stand between frames?
-        further: offset at which frames of another version, layer or rate begin; they are not counted. None: nowhere.
+        gaps: is there anything else between frames?
+        further: offset of the first frame of another version, layer or rate; the count ends there. None: no such frame.
     """
 
     frames: int
@@ -70,13 +69,13 @@ class MpegFrames:
     further: int | None
 
     def agrees(self, samples: int) -> bool:
-        """Is that the length in samples, but for frames that decoders drop at the ends?"""
+        """Is that the length in samples, apart from frames that decoders drop at the ends?"""
         own = self.frames * self.frame_samples - self.dropped
         return abs(own - samples) <= SLACK_FRAMES * self.frame_samples
 
     @property
     def corrections(self) -> Corrections:
-        """Bytes with which its header states the truth (see `part.Part`); none where that has no place for it."""
+        """Bytes that correct its header (see `part.Part`); none if it has no field for the number."""
         if self.tag is None or not self.flags & 1:
             return ()
         numbers = (self.frames, self.size)[: 1 + bool(self.flags & 2)]
@@ -85,7 +84,7 @@ class MpegFrames:
 
 @lru_cache(maxsize=256)
 def frame_sizes(first: int) -> tuple[dict[int, int], int] | None:
-    """Sizes in bytes of MPEG frames by the third byte of their header, and samples in each; None: no such frames.
+    """Sizes in bytes of MPEG frames by the third byte of their header, and samples in each; None if there are none.
 
     Args:
         first: the second byte of the header: version, layer, and whether there is a checksum.
@@ -108,11 +107,11 @@ def frame_sizes(first: int) -> tuple[dict[int, int], int] | None:
 
 
 def count_mpeg_frames(file: BinaryIO) -> MpegFrames | None:
-    """Count the frames of an MP3 by their headers: a few milliseconds for a song. None: they are of a free bit rate."""
+    """Count the frames of an MP3 by their headers: a few milliseconds per song. None: their bit rate is free."""
     start = stream_start(file)
     file.seek(start)
     head = file.read(1 << 16)
-    first = _first_frame(head)
+    first = next((found.start() for found in _SYNC.finditer(head) if _follow(head, found.start())), None)
     if first is None:
         return None
     sizes, per_frame = frame_sizes(head[first + 1]) or ({}, 0)
@@ -126,15 +125,11 @@ def count_mpeg_frames(file: BinaryIO) -> MpegFrames | None:
     return MpegFrames(n, per_frame, sr, dropped, end - start - first, end, at, flags, gaps, further)
 
 
-def _first_frame(head: bytes) -> int | None:
-    return next((at for found in _SYNC.finditer(head) if _follow(head, at := found.start(), FOLLOWING)), None)
-
-
-def _follow(data: bytes, at: int, n: int, *, whole: bool = False) -> bool:
-    """Do `n` MPEG frames follow each other from `at` on, as far as there are data? `whole`: all of them."""
+def _follow(data: bytes, at: int, *, whole: bool = False) -> bool:
+    """Are there FOLLOWING consecutive MPEG frames from `at`, as far as the data go? `whole`: the data must hold all."""
     sizes, _ = frame_sizes(data[at + 1]) or ({}, 0) if at + 1 < len(data) else ({}, 0)
     kind, rate = data[at + 1] | 1 if sizes else 0, data[at + 2] & 0x0C if at + 2 < len(data) else 0
-    for done in range(n):
+    for done in range(FOLLOWING):
         if at + 4 > len(data):
             return done > 0 and not whole
         size = sizes.get(data[at + 2], 0)
@@ -145,8 +140,12 @@ def _follow(data: bytes, at: int, n: int, *, whole: bool = False) -> bool:
 
 
 def _count(file: BinaryIO, at: int, kind: int, table: list[int]) -> tuple[int, int, bool, int | None]:
-    """Number of frames from `at` on, the offset behind the last one, whether there is something between them, and the
-    offset of a frame of another kind that ends the count."""
+    """Count frames from `at` on.
+
+    Returns:
+        Their number, the offset after the last one, whether anything is between them, and the offset of a frame of
+        another kind that ends the count.
+    """
     n, end, gaps, lost = 0, at, False, False
     while True:
         file.seek(at)
@@ -175,18 +174,22 @@ def _count(file: BinaryIO, at: int, kind: int, table: list[int]) -> tuple[int, i
 
 
 def _next_frame(data: bytes, at: int, kind: int, table: list[int]) -> tuple[int | None, bool]:
-    """Offset of the next frame behind something else, and whether it is of this kind; others must be whole."""
+    """Offset of the next frame after other data, and whether it is of this kind; others must be whole."""
     for found in _SYNC.finditer(data, at, len(data) - 2):
         here = found.start()
         is_own = data[here + 1] | 1 == kind and table[data[here + 2]] > 0
-        if _follow(data, here, FOLLOWING, whole=not is_own):
+        if _follow(data, here, whole=not is_own):
             return here, is_own
     return None, False
 
 
 def _xing(frame: bytes) -> tuple[int | None, int, int, bool]:
-    """Where the numbers of a Xing or Info header stand in the first frame, its flags, what the encoder added, and
-    whether that frame holds a header (of any kind) instead of audio."""
+    """Read the Xing or Info header in the first frame.
+
+    Returns:
+        Offset of its numbers, its flags, the samples that the encoder added, and whether the frame holds a header (of
+        any kind) instead of audio.
+    """
     found = re.search(rb"Xing|Info|VBRI", frame[:64])
     if found is None or found[0] == b"VBRI":
         return None, 0, 0, found is not None

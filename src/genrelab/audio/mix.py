@@ -8,22 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 CANCELLED_SHARE = 0.05
-"""Energy of the channels' sum over the sum of their energies: below it (-13 dB) they cancel each other out.
+"""Energy of the channels' sum over the sum of their energies: below this (-13 dB) they cancel each other out.
 
-Channels that have nothing in common give 1 (0 dB), however many they are. In an hour of real stereo music every stretch
-of 30 s gives -1.2 dB or more, and every second -2.9 dB or more. With one channel inverted only what a codec, a
-converter or a room added is left in the mean, which is then not the music: -15 dB or less in quiet music by a lossy
-codec.
+Unrelated channels have 1 (0 dB), whatever their number. In an hour of real stereo music every stretch of 30 s has
+-1.2 dB or more, and every second -2.9 dB or more. If one channel is inverted, the mean only has what a codec, a
+converter or a room added: -15 dB or less in quiet music with a lossy codec.
 """
 
 STEP = 13
-"""One of so many samples is looked at: enough to tell 13 dB, and decoding is not slower for it."""
+"""Every 13th sample is measured: accurate enough, and decoding takes no longer."""
 
 NO_SOUND = 1e-9
-"""Energy over that of constant offsets: what is less (-90 dB) is rounding, and nothing that could cancel."""
+"""Energy over that of constant offsets: less (-90 dB) is rounding, not sound."""
 
 CANCELLED = "its channels cancel each other out: only the loudest one is used"
-"""Said of a file where that was found."""
+"""The note on such a file."""
 
 Samples = NDArray[np.float32]
 
@@ -32,19 +31,17 @@ class Mixer:
     """Mixes blocks of one window, and measures whether their channels cancel each other out.
 
     Args:
-        channels: how many there are.
-        only: use this channel alone; None: the mean of all.
-        each: measure the energy of each channel; without it only that of all together, which is much faster.
+        channels: their number.
+        only: use this channel; None: the mean of all.
     """
 
-    def __init__(self, channels: int, *, only: int | None = None, each: bool = False) -> None:
-        self._channels, self._each = channels, each
+    def __init__(self, channels: int, *, only: int | None = None) -> None:
+        self._channels = channels
         self._weights = np.full(channels, 1 / channels, np.float32)
         if only is not None:
             self._weights[:] = np.arange(channels) == only
-        self._of_mean, self._of_all, self._n = 0.0, 0.0, 0
+        self._of_mean, self._n = 0.0, 0
         self._of_each, self._sums = np.zeros(channels), np.zeros(channels)
-        self._sums_of_each, self._n_of_each = np.zeros(channels), 0
 
     def mix(self, x: Samples, out: Samples | None = None) -> Samples:
         """One channel, shape (samples,), of a block of shape (samples, channels); written to `out` if that is given.
@@ -59,51 +56,44 @@ class Mixer:
             return out
         y: Samples = np.matmul(x, self._weights, out=out)
         some, few = y[::STEP].astype(np.float64), x[::STEP].astype(np.float64)
-        with np.errstate(invalid="ignore"):  # samples that are not finite: `clips.check` refuses them
-            self._of_mean += float((some * some).sum())  # no product of vectors: BLAS would wake all its threads
-            self._of_all += float((few * few).sum())
+        with np.errstate(invalid="ignore"):  # samples that are not finite: `clips` refuses them
+            self._of_mean += float((some * some).sum())  # no product of vectors: BLAS would start all its threads
+            self._of_each += [float((one * one).sum()) for one in few.T]
             self._sums += [float(one.sum()) for one in few.T]
             self._n += len(few)
-            if self._each:
-                self._of_each += [float(np.dot(one, one)) for one in x.T]
-                self._sums_of_each += [float(one.sum(dtype=np.float64)) for one in x.T]
-                self._n_of_each += len(x)
         return y
 
     @property
     def cancelled(self) -> bool:
-        """Do the channels of what was mixed cancel each other out? A constant offset of a channel is no sound."""
-        if not self._n or not np.isfinite(self._of_all):
+        """Do the channels cancel each other out? A constant offset of a channel is not sound."""
+        of_all = float(self._of_each.sum())
+        if not self._n or not np.isfinite(of_all):
             return False
-        total = self._of_all - float(np.dot(self._sums, self._sums)) / self._n
+        total = of_all - float(np.dot(self._sums, self._sums)) / self._n
         of_mean = self._of_mean - float(self._sums.mean()) ** 2 / self._n
-        return total > NO_SOUND * self._of_all and of_mean * self._channels**2 < CANCELLED_SHARE * total
+        return total > NO_SOUND * of_all and of_mean * self._channels**2 < CANCELLED_SHARE * total
 
     @property
     def loudest(self) -> int:
-        """The channel of the most energy; measured with `each`."""
-        offsets = self._sums_of_each**2 / max(self._n_of_each, 1)
-        offsets[offsets < CANCELLED_SHARE * self._of_each] = 0  # too weak to matter: rounding must not decide
+        """The channel with the most energy."""
+        offsets = self._sums**2 / max(self._n, 1)
+        offsets[offsets < CANCELLED_SHARE * self._of_each] = 0  # too weak to matter, so that rounding does not decide
         return int((self._of_each - offsets).argmax())
 
 
 def mix_window(channels: int, decode: Callable[[Mixer], Samples]) -> tuple[Samples, bool]:
-    """Mono samples of a window, and whether one channel stands for all because they cancel each other out.
+    """Mono samples of a window, and whether its channels cancel each other out, so that only the loudest is used.
 
-    Each window is judged by itself: the same window gives the same samples whatever was read before it, and a stretch
-    whose channels agree keeps their mean.
+    Each window is mixed by itself: its samples do not depend on what was read before.
 
     Args:
-        decode: decodes the window, mixes its blocks with a mixer, and joins them; called again for the rare file whose
-            channels cancel each other out.
+        decode: decodes the window, mixes its blocks with a mixer, and joins them; called again if channels cancel.
     """
     mixer = Mixer(channels)
     y = decode(mixer)
     if not mixer.cancelled:
         return y, False
-    measuring = Mixer(channels, each=True)
-    decode(measuring)
-    return decode(Mixer(channels, only=measuring.loudest)), True
+    return decode(Mixer(channels, only=mixer.loudest)), True
 
 
 def with_channels(x: Samples, channels: int) -> Samples:

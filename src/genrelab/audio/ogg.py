@@ -1,4 +1,4 @@
-"""Ogg: where its comments are, and where the links of a chained file begin."""
+"""Ogg: where its comments are, and where the links of a chained file start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OggStream:
     def __init__(self, beginning: bytes) -> None:
         self._flac = beginning.startswith(b"\x7fFLAC")
         self._comments = self._flac or beginning.startswith(HEADS_BEFORE_COMMENT)
-        self._packet, self._inside = 0, False  # complete packets so far; does one continue on the next page?
+        self._packet, self._inside = 0, False  # complete packets; does one continue on the next page?
         self._skipped = False
 
     def audio(self, f: BinaryIO, body: int, lacing: bytes) -> Iterator[ByteRange]:
@@ -52,7 +52,7 @@ class OggStream:
 
 
 def _packets(body: int, lacing: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Offset, length and whether it ends here, of every packet or part of one on a page."""
+    """Offset, length, and whether it ends here, of every packet or part of a packet on a page."""
     length = 0
     for value in lacing:
         length += value
@@ -66,11 +66,11 @@ def _packets(body: int, lacing: bytes) -> Iterator[tuple[int, int, bool]]:
 # --- chained files ---
 
 _FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x03\x06\x07]")
-"""A page that begins a stream: bit 2 of its flags."""
+"""The first page of a stream: bit 2 of its flags."""
 
 
 def link_starts(file: BinaryIO) -> Iterator[int]:
-    """Offsets of first pages that follow another kind of page: those that follow each other begin one link."""
+    """Offsets at which links start; several first pages in a row belong to one link."""
     end_of_last = -1
     for at in find_all(file, _FIRST_PAGE, 6):
         if at != end_of_last:

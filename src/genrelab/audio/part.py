@@ -1,8 +1,8 @@
-"""Parts of a file that are decoded as files of their own, with wrong bytes of their headers corrected.
+"""Parts of a file that are decoded as separate files, with wrong bytes of their headers corrected.
 
-Some files are several recordings one after the other: web radio and `cat a.ogg b.ogg` chain Ogg files, others join FLAC
-files, and MP3s with advertisements change their rate. Decoders stop at the end of the first, or refuse the second where
-its rate or its codec is another. Here each is opened by itself; the length of all is the sum, at the rate of the first.
+Some files hold several recordings: web radio and `cat a.ogg b.ogg` chain Ogg files, others join FLAC files, and MP3s
+with advertisements change their rate. Decoders stop after the first, or refuse a second one with another rate or codec.
+Here each is opened separately; the length of the file is the sum, at the rate of the first.
 """
 
 from __future__ import annotations
@@ -26,21 +26,25 @@ if TYPE_CHECKING:
     from genrelab.audio.lengths import MpegFrames
 
 MARGIN_S = 1
-"""Whole seconds that are resampled around a window, so that its edges are those of the whole."""
+"""Seconds that are resampled around a window, so that its edges are as in the whole."""
 
 MAX_FAILED = 64
-"""After so many parts that cannot be decoded the others are not tried: the file is damaged."""
+"""After this many parts that cannot be decoded, the file counts as damaged, and the others are not tried."""
+
+
+class AudioError(ValueError):
+    """A problem of an audio file whose message is for the user; those of libraries are not."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One recording in a file: mostly all of it.
+    """One recording in a file: usually all of it.
 
     Attributes:
-        start, stop: offsets of its first byte, and of the one behind its last; None: the file's end.
-        corrections: what decoders find in place of the file's own bytes; offsets count from the file's start.
-        decoder: which one reads it, `soundfile` or `av`; empty where that isn't decided.
-        counted: its length by its frames, where that is known.
+        start, stop: offsets of its first byte, and of the byte after its last; None: the end of the file.
+        corrections: bytes that decoders get instead of the file's own; offsets are from the start of the file.
+        decoder: `soundfile` or `av`; empty until it is chosen.
+        counted: its length by its frames, if known.
     """
 
     path: Path
@@ -67,7 +71,7 @@ class Part:
 
 
 class _View(io.RawIOBase):
-    """The bytes of a part as a file that can be sought."""
+    """The bytes of a part as a seekable file."""
 
     def __init__(self, file: io.RawIOBase, part: Part) -> None:
         self._file, self._part, self._at = file, part, 0
@@ -106,7 +110,7 @@ class _View(io.RawIOBase):
 
 
 class Recording(Protocol):
-    """What is needed of `reader.Audio`."""
+    """The used part of `reader.Audio`."""
 
     sr: int
     channels: int
@@ -115,47 +119,50 @@ class Recording(Protocol):
     parts: list[Part]
     notes: list[str]
 
-    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]: ...
+    def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
+        """Mono samples."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the file."""
 
 
 class Chain:
     """The parts of a file, read as one; one of them is open at a time.
 
     Args:
-        open_link: opens a part as a file of its own.
-        most_s: parts that begin later are not looked at: the length that is reported is then slightly more.
-        notes: gets sentences about what is found while reading.
+        open_part: opens a part as a separate file.
+        max_s: parts that start later are ignored; the reported length is then slightly more.
+        notes: gets a sentence for each remark on the file.
 
     Raises:
-        DecodeError: no part can be decoded; with the reason of the first.
+        DecodeError: no part can be decoded; it has the reason of the first.
     """
 
     def __init__(
-        self, parts: list[Part], open_link: Callable[[Part], Recording], most_s: float | None, notes: list[str]
+        self, parts: list[Part], open_part: Callable[[Part], Recording], max_s: float | None, notes: list[str]
     ) -> None:
-        self._open_link, self._notes = open_link, notes
+        self._open_part, self._notes = open_part, notes
         self.parts: list[Part] = []
         self._ends, self._at = [0], -1
-        self._link: Recording | None = None
+        self._opened_part: Recording | None = None
         self._lost = False
         self.sr, self.channels, self.decoder = 0, 0, ""
-        errors = self._look(parts, math.inf if most_s is None else most_s)
+        errors = self._measure(parts, math.inf if max_s is None else max_s)
         if not self.parts:
             raise next(iter(errors.values()))
         if errors:
             self._note(_failed_sentence(errors, len(parts)))
         self.frames = self._ends[-1]
 
-    def _look(self, parts: list[Part], most_s: float) -> dict[int, DecodeError]:
-        """Find the lengths of parts; number of a part → why it cannot be decoded."""
+    def _measure(self, parts: list[Part], max_s: float) -> dict[int, DecodeError]:
+        """Measure the parts; number of a part → why it cannot be decoded."""
         errors: dict[int, DecodeError] = {}
         for i, part in enumerate(parts, 1):
             try:
                 if len(errors) >= MAX_FAILED:
-                    raise DecodeError(part.path, "not tried after so many others")
-                link = self._open_link(part)
+                    raise DecodeError(part.path, f"not decoded, because {MAX_FAILED} parts before it are damaged")
+                link = self._open_part(part)
             except DecodeError as e:
                 errors[i] = e
                 continue
@@ -164,7 +171,7 @@ class Chain:
             self.parts.append(link.parts[0])
             self._ends.append(self._ends[-1] + self._length(link))
             link.close()
-            if self._ends[-1] > most_s * self.sr:
+            if self._ends[-1] > max_s * self.sr:
                 break
         return errors
 
@@ -173,7 +180,7 @@ class Chain:
             self._notes.append(sentence)
 
     def _length(self, link: Recording) -> int:
-        """Of a link, in samples at the rate of the first."""
+        """Of a part, in samples at the rate of the first."""
         return round(link.frames * self.sr / link.sr)
 
     def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
@@ -183,11 +190,11 @@ class Chain:
         pieces = [np.empty(0, np.float32)]
         for i, (first, end) in enumerate(zip(self._ends, self._ends[1:], strict=False)):
             if first < stop and start < end:
-                pieces.append(self._read_link(i, max(start - first, 0), min(stop, end) - first))
+                pieces.append(self._read_part(i, max(start - first, 0), min(stop, end) - first))
         return np.concatenate(pieces)
 
-    def _read_link(self, i: int, start: int, stop: int) -> NDArray[np.float32]:
-        """Samples `start` to `stop` of one link, at the rate of the first."""
+    def _read_part(self, i: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Samples `start` to `stop` of one part, at the rate of the first."""
         import soxr  # imported late: few files need it
 
         link = self._opened(i)
@@ -199,8 +206,8 @@ class Chain:
             y = np.asarray(soxr.resample(y, link.sr, self.sr, quality="HQ"), np.float32)
             return y[start - first * self.sr : stop - first * self.sr]
         except DecodeError as e:
-            if not self._lost:  # of a thousand parts one stands for all
-                self._note(f"a stretch of it cannot be decoded and is left out: {e.reason}")
+            if not self._lost:  # one note for all parts
+                self._note(f"a stretch of it is left out: {e.reason}")
             self._lost = True
             return np.empty(0, np.float32)
         finally:
@@ -208,23 +215,19 @@ class Chain:
                 self._note(sentence)
 
     def _opened(self, i: int) -> Recording:
-        if self._link is None or self._at != i:
+        if self._opened_part is None or self._at != i:
             self.close()
-            self._link, self._at = self._open_link(self.parts[i]), i
-        return self._link
+            self._opened_part, self._at = self._open_part(self.parts[i]), i
+        return self._opened_part
 
     def close(self) -> None:
-        """Close the link that is open."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        """Close the open part."""
+        if self._opened_part is not None:
+            self._opened_part.close()
+            self._opened_part = None
 
 
 def _failed_sentence(errors: dict[int, DecodeError], n_parts: int) -> str:
     first = next(iter(errors.values()))
     which = f"{'part' if len(errors) == 1 else 'parts'} {join_first([str(i) for i in errors])}"
-    are = "is" if len(errors) == 1 else "are"
-    return (
-        f"{len(errors):,} of its {pluralize(n_parts, 'part')} cannot be decoded and {are} left out ({which}): "
-        f"{first.reason}"
-    )
+    return f"{len(errors):,} of its {pluralize(n_parts, 'joined part')} left out ({which}): {first.reason}"

@@ -1,14 +1,13 @@
 """One interface to two decoders: libsndfile (soundfile) reads what it can, FFmpeg (PyAV) the rest.
 
-FFmpeg also takes over where libsndfile would stop early without an error: an MP3 of variable bit rate whose first frame
-does not state its length (libsndfile then guesses), a file that is shorter than it states, damage in the middle. What
-can be decoded counts, not what a header states: the frames of MP3 and FLAC are looked at (`lengths.py`, `flac.py`), and
-files of several parts, such as chained Ogg files, are read part by part (`part.py`).
+FFmpeg also reads files where libsndfile would stop early without an error: an MP3 of variable bit rate whose first
+frame does not state its length (libsndfile then guesses), a file that is shorter than stated, damage in the middle.
+What can be decoded counts, not what a header states: the frames of MP3 and FLAC are counted (`lengths.py`, `flac.py`),
+and files of several parts, such as chained Ogg files, are read part by part (`part.py`).
 """
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -19,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrelab.audio import bitstream
+from genrelab.audio.files import why_unreadable
 from genrelab.audio.flac import flac_length, flac_starts
 from genrelab.audio.lengths import count_mpeg_frames
 from genrelab.audio.ogg import link_starts
-from genrelab.audio.part import Chain, Part
+from genrelab.audio.part import AudioError, Chain, Part
 from genrelab.audio.sndfile import DECODER_ERRORS, LENGTH_TOLERANCE_S, SoundFile
 from genrelab.audio.tag_blocks import read_at, stream_start
 from genrelab.core.errors import DecodeError
@@ -30,8 +30,11 @@ from genrelab.core.errors import DecodeError
 if TYPE_CHECKING:
     from genrelab.audio.ffmpeg import FFmpeg
 
+UNREADABLE = "cannot be decoded (not audio, or damaged)"
+"""Error message of a file that no decoder reads."""
+
 MAX_PARTS = 1_000
-"""Most parts of a file that are read: a day of web radio has some hundreds."""
+"""Maximum number of parts of a file that are read: a day of web radio has some hundreds."""
 
 
 class Audio:
@@ -39,33 +42,34 @@ class Audio:
 
     Args:
         path: the file.
-        most_s: up to where the length of a file that does not state it is measured; for a longer one slightly more than
-            this is reported. None: to its end, for which all of it is read.
-        part: read this part of it only, as a file of its own.
+        max_s: limit for measuring the length of a file that does not state it; of a longer one, slightly more than this
+            is reported. None: no limit, so that the whole file is read.
+        part: read only this part, as a separate file.
 
     Attributes:
         sr, channels, frames: rate, channels, and length in samples of one channel.
-        decoder: `soundfile` or `av`; of a file of several parts that of the first.
-        parts: what is read: one part, or several that follow each other.
-        notes: sentences about what was found while reading that a user should know; each once.
+        decoder: `soundfile` or `av`; of several parts that of the first.
+        parts: one part, or several in their order.
+        notes: a sentence for each remark on the file, for the user.
 
     Raises:
-        DecodeError: no file (stage `read`), no decoder reads it (with the message of the decoder, or of both), or its
-            samples are a bitstream (stage `check`).
+        DecodeError: no readable file (stage `read`), no decoder reads it, or a bitstream instead of samples (stage
+            `check`).
     """
 
-    def __init__(self, path: str | Path, *, most_s: float | None = None, part: Part | None = None) -> None:
-        self.path, self._most_s = Path(path), most_s
+    def __init__(self, path: str | Path, *, max_s: float | None = None, part: Part | None = None) -> None:
+        self.path, self._max_s = Path(path), max_s
         self.notes: list[str] = []
-        _require_regular_file(self.path)
+        if reason := why_unreadable(self.path):
+            raise DecodeError(path, reason, stage="read")
         parts = list(islice(find_parts(self.path) if part is None else iter([part]), MAX_PARTS + 1))
         if len(parts) > MAX_PARTS:
-            self.notes.append(f"it has more than {MAX_PARTS:,} parts: those behind are left out")
+            self.notes.append(f"it consists of more than {MAX_PARTS:,} joined parts: the rest is left out")
             parts.pop()
         if len(parts) > 1:
-            self._set_source(Chain(parts, lambda link: Audio(path, most_s=most_s, part=link), most_s, self.notes))
+            self._set_source(Chain(parts, lambda one: Audio(path, max_s=max_s, part=one), max_s, self.notes))
         else:
-            self._set_source(_choose_decoder(parts[0], most_s, self.notes))
+            self._set_source(_choose_decoder(parts[0], max_s, self.notes))
 
     def _set_source(self, source: SoundFile | FFmpeg | Chain) -> None:
         self._source, self.decoder = source, source.decoder
@@ -73,46 +77,30 @@ class Audio:
         self.parts = source.parts if isinstance(source, Chain) else [replace(source.part, decoder=source.decoder)]
 
     def read(self, start_s: float, seconds: float | None) -> NDArray[np.float32]:
-        """Mono samples from `start_s` on, shape (samples,): `seconds` of them, or fewer where the file ends earlier.
+        """Mono samples from `start_s` on, shape (samples,): `seconds` of them, or fewer if the file ends earlier.
 
         Raises:
-            DecodeError: FFmpeg cannot decode them; it is tried where libsndfile cannot.
+            DecodeError: neither libsndfile nor FFmpeg can decode them.
         """
         try:
             return self._source.read(start_s, seconds)
         except DECODER_ERRORS as e:
-            error = e
-        if not isinstance(self._source, SoundFile):
-            raise DecodeError(self.path, _error_text(error)) from error
+            if not isinstance(self._source, SoundFile):
+                raise DecodeError(self.path, error_text(e)) from e
         self._source.close()
-        ffmpeg = _fall_back_to_ffmpeg(self._source.part, error, self._most_s, self.notes)
-        self._set_source(ffmpeg)
-        try:
-            return ffmpeg.read(start_s, seconds)
-        except DECODER_ERRORS as e:
-            raise DecodeError(self.path, f"soundfile: {_error_text(error)}; FFmpeg: {_error_text(e)}") from e
+        self._set_source(_fall_back_to_ffmpeg(self._source.part, self._max_s, self.notes))
+        return self.read(start_s, seconds)
 
     def close(self) -> None:
         """Close the file."""
         self._source.close()
 
 
-def _require_regular_file(path: Path) -> None:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
-            kind = "a folder, not a file" if path.is_dir() else "not a regular file"
-            raise DecodeError(path, kind, stage="read")
-        if status.st_size == 0:
-            raise DecodeError(path, "the file is empty", stage="read")
-        path.open("rb").close()
-    except (OSError, ValueError) as e:
-        raise DecodeError(path, _error_text(e), stage="read") from e
-
-
 def find_parts(path: Path) -> Iterator[Part]:
-    """The parts of a file in their order, tags in front or not: the links of a chained Ogg file, FLAC files that were
-    joined, stretches of an MP3 between which its rate, version or layer changes. Any other file is one part.
+    """The parts of a file in order, with or without tags before them.
+
+    These are the links of a chained Ogg file, joined FLAC files, or stretches of an MP3 with different rates, versions
+    or layers. Any other file is one part.
 
     Raises:
         OSError: it cannot be read.
@@ -133,7 +121,7 @@ def find_parts(path: Path) -> Iterator[Part]:
 
 
 def _between(path: Path, starts: list[int], whole: Part | None = None) -> Iterator[Part]:
-    """Parts that begin at these offsets; the file as a whole where they are fewer than two."""
+    """Parts that start at these offsets; the whole file if there are fewer than two."""
     if len(starts) < 2:
         yield whole or Part(path)
         return
@@ -152,11 +140,11 @@ def _mpeg_parts(path: Path) -> Iterator[Part]:
         start = None if further is None else start + further
 
 
-def _choose_decoder(part: Part, most_s: float | None, notes: list[str]) -> SoundFile | FFmpeg:
+def _choose_decoder(part: Part, max_s: float | None, notes: list[str]) -> SoundFile | FFmpeg:
     try:
         source = SoundFile(part, notes)
-    except DECODER_ERRORS as e:
-        return _fall_back_to_ffmpeg(part, e, most_s, notes)
+    except DECODER_ERRORS:
+        return _fall_back_to_ffmpeg(part, max_s, notes)
     chosen: SoundFile | FFmpeg | None = None
     better: SoundFile | None = None
     try:
@@ -169,7 +157,7 @@ def _choose_decoder(part: Part, most_s: float | None, notes: list[str]) -> Sound
         if better is not None and better.is_certain:
             chosen = better
             return better
-        chosen = _by_ffmpegs_measure(part, source, better, most_s, notes)
+        chosen = _choose_by_length(part, source, better, max_s, notes)
         return chosen
     finally:
         for opened in (source, better):
@@ -177,21 +165,21 @@ def _choose_decoder(part: Part, most_s: float | None, notes: list[str]) -> Sound
                 opened.close()
 
 
-def _by_ffmpegs_measure(
-    part: Part, source: SoundFile, better: SoundFile | None, most_s: float | None, notes: list[str]
+def _choose_by_length(
+    part: Part, source: SoundFile, better: SoundFile | None, max_s: float | None, notes: list[str]
 ) -> SoundFile | FFmpeg:
-    """What FFmpeg's length agrees with: the file as it is, or with its header corrected; else FFmpeg itself."""
+    """The source with the length that FFmpeg measures: the file as it is, or with a corrected header; else FFmpeg."""
     candidates = [s for s in (better, source) if s is not None and s.is_plausible]
     if not candidates:
-        return _fall_back_to_ffmpeg(part, ValueError(f"states a length of {source.frames} samples"), most_s, notes)
+        return _fall_back_to_ffmpeg(part, max_s, notes)
     try:
-        ffmpeg = _open_with_ffmpeg(part, most_s, notes)
+        ffmpeg = _open_with_ffmpeg(part, max_s, notes)
     except DECODER_ERRORS:
-        return candidates[-1]  # its length is doubtful, yet it is the only decoder that reads the file
+        return candidates[-1]  # its length is doubtful, but no other decoder reads the file
 
     def off_s(s: SoundFile) -> float:
         lengths = (s.frames / s.sr, ffmpeg.frames / ffmpeg.sr)
-        return abs(lengths[0] - lengths[1]) if most_s is None or min(lengths) <= most_s else 0.0
+        return abs(lengths[0] - lengths[1]) if max_s is None or min(lengths) <= max_s else 0.0
 
     nearest = min(candidates, key=off_s)
     return nearest if off_s(nearest) <= LENGTH_TOLERANCE_S else ffmpeg
@@ -204,7 +192,7 @@ def _refuse_bitstream(source: SoundFile | FFmpeg) -> None:
 
 
 def _open_corrected(part: Part, notes: list[str]) -> SoundFile | None:
-    """A file whose header is corrected, if libsndfile reads it to its end."""
+    """A file with a corrected header, if libsndfile reads it to the end."""
     try:
         source = SoundFile(part, notes)
     except DECODER_ERRORS:
@@ -215,21 +203,23 @@ def _open_corrected(part: Part, notes: list[str]) -> SoundFile | None:
     return None
 
 
-def _open_with_ffmpeg(part: Part, most_s: float | None, notes: list[str]) -> FFmpeg:
+def _open_with_ffmpeg(part: Part, max_s: float | None, notes: list[str]) -> FFmpeg:
     from genrelab.audio import ffmpeg  # imported late: most files do not need it
 
-    source = ffmpeg.FFmpeg(replace(part, corrections=()), notes, most_s)
+    source = ffmpeg.FFmpeg(replace(part, corrections=()), notes, max_s)
     _refuse_bitstream(source)
     return source
 
 
-def _fall_back_to_ffmpeg(part: Part, error: BaseException, most_s: float | None, notes: list[str]) -> FFmpeg:
+def _fall_back_to_ffmpeg(part: Part, max_s: float | None, notes: list[str]) -> FFmpeg:
     try:
-        return _open_with_ffmpeg(part, most_s, notes)
+        return _open_with_ffmpeg(part, max_s, notes)
     except DECODER_ERRORS as e:
-        raise DecodeError(part.path, f"soundfile: {_error_text(error)}; FFmpeg: {_error_text(e)}") from e
+        raise DecodeError(part.path, error_text(e)) from e
 
 
-def _error_text(e: BaseException) -> str:
-    """A decoder's message without the name of the file: the error around it names the file."""
-    return getattr(e, "error_string", None) or getattr(e, "strerror", None) or str(e) or type(e).__name__
+def error_text(error: BaseException) -> str:
+    """The reason why a file cannot be decoded, for the user; a library's own message is for the traceback."""
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    return str(error) if isinstance(error, AudioError) else UNREADABLE

@@ -22,22 +22,22 @@ LENGTH_TOLERANCE_S = 0.1
 """Two counts of one file's length that differ by less are the same: encoder delay, padding, trailing tags."""
 
 PREROLL_S = 0.5
-"""How much is decoded before a window and discarded: overlaps and bit reservoirs have filled up by then."""
+"""Seconds that are decoded before a window and discarded, to fill overlaps and bit reservoirs."""
 
 BLOCK_VALUES = 1 << 17
 """Values (frames x channels) decoded at once before they are mixed to mono: half a MiB, which fits the CPU cache."""
 
 LOSSY = ("VORBIS", "OPUS", "MPEG", "ADPCM", "GSM", "G72", "VOX", "DWVW", "DPCM", "NMS", "ALAW", "ULAW")
-"""Beginnings and parts of the names of encodings in which another bitstream cannot hide."""
+"""Parts of the names of encodings that cannot hold another bitstream."""
 
 DECODER_ERRORS = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, MemoryError)
-"""What decoders raise on bad input; soundfile's own errors are RuntimeErrors."""
+"""What decoders raise on bad input; those of soundfile are RuntimeErrors."""
 
 
 class SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc]
     """Reads sequentially: soundfile would seek after every read, which makes an MP3 be decoded again."""
 
-    def seekable(self) -> bool:
+    def seekable(self) -> bool:  # noqa: D102 - as in the base class
         return False  # soundfile only uses this to decide whether to seek after a read; `seek` works all the same
 
 
@@ -61,7 +61,7 @@ class SoundFile:
     """One part of a file, read by libsndfile; its methods raise one of `DECODER_ERRORS` on bad input.
 
     Args:
-        notes: gets sentences about what is found while reading.
+        notes: gets a sentence for each remark on the file.
     """
 
     decoder = "soundfile"
@@ -75,21 +75,21 @@ class SoundFile:
 
     @property
     def is_plausible(self) -> bool:
-        """Does its header state a length? That of a streamed FLAC doesn't."""
+        """Does its header state a length? That of a streamed FLAC does not."""
         return bool(0 < self.frames < 1 << 40)
 
     def find_bitstream(self) -> str | None:
-        """The name of a bitstream, such as DTS, whose bytes its samples are; before anything is read of it."""
+        """The name of a bitstream, such as DTS, whose bytes its samples are; to be called before anything is read."""
         if any(name in self._file.subtype for name in LOSSY):
             return None
         try:
             with silence_c_stderr:
                 return bitstream.find(lambda n: self._file.read(n, dtype="float32", always_2d=True))
         except DECODER_ERRORS:
-            return None  # reading it will tell
+            return None  # reading it raises the error
 
     def corrected(self) -> Part | None:
-        """The part with the true length in its header, where an MP3's or FLAC's frames show that it is wrong."""
+        """The part with the true length in its header, if the frames of an MP3 or FLAC show that it is wrong."""
         counted, corrections = self._counted, Corrections()
         if isinstance(counted, FlacLength) or (counted and not counted.agrees(self.frames) and not counted.gaps):
             corrections = counted.corrections
@@ -110,15 +110,15 @@ class SoundFile:
         return bool(self._format == "MP3")
 
     def is_right(self) -> bool:
-        """Does it state its length, and is it as long as that by its frames and by its last samples?"""
+        """Does it state its length, and do its frames and its last samples confirm it?"""
         doubted = isinstance(self._counted, FlacLength) and not self._counted.agrees
         return self.is_plausible and not doubted and self.is_complete()
 
     def is_complete(self) -> bool:
-        """Is it as long as it states? By all frame headers of an MP3, and the last samples of other formats.
+        """Is it as long as stated? Checked by all frame headers of an MP3, and by the last samples of other formats.
 
-        For an MP3 that doesn't state its length libsndfile assumes the first frame's bit rate throughout, and so reads
-        only a part where that varies.
+        For an MP3 that does not state its length libsndfile assumes the bit rate of the first frame, and so reads only
+        a part if that varies.
         """
         if self._format == "MP3":
             return isinstance(self._counted, MpegFrames) and self._counted.agrees(self.frames)
@@ -126,12 +126,12 @@ class SoundFile:
         try:
             with silence_c_stderr:
                 self._file.seek(self.frames - tail)
-                return bool(len(self._file.read(tail, dtype="float32")) == tail) and not self._leaves_a_rest()
+                return bool(len(self._file.read(tail, dtype="float32")) == tail) and not self._has_more_samples()
         except DECODER_ERRORS:
             return False
 
-    def _leaves_a_rest(self) -> bool:
-        """Do samples follow behind those that an AU file states? Nothing else can stand there."""
+    def _has_more_samples(self) -> bool:
+        """Does an AU file have more samples than stated? Nothing else can be there."""
         if self._format != "AU":
             return False
         with self.part.open() as file:
@@ -157,7 +157,7 @@ class SoundFile:
             if start - preroll != self._position:
                 self._file.seek(start - preroll)
             self._position = None  # unknown if the read fails
-            for x in self._blocks(preroll):  # mixed by no one: only the window itself decides how it is mixed
+            for x in self._blocks(preroll):  # not mixed: only the window itself decides how it is mixed
                 missing -= len(x)
             got = 0
             for x in self._blocks(wanted if missing == wanted else 0):
@@ -165,12 +165,12 @@ class SoundFile:
                 got += len(x)
         missing -= got
         if missing > LENGTH_TOLERANCE_S * self.sr:
-            raise ValueError(f"stops {missing / self.sr:.2f} s before its end")
+            raise ValueError(f"decoding stops {missing / self.sr:.2f} s before the end")
         self._position = start + wanted if not missing else None
         return y[:got]
 
     def _blocks(self, n: int) -> Iterator[NDArray[np.float32]]:
-        """The next `n` samples as blocks (samples, channels), fewer where the file ends; each overwrites the last."""
+        """The next `n` samples as blocks (samples, channels), fewer at the end; each overwrites the last."""
         block = np.empty((max(BLOCK_VALUES // self.channels, 1), self.channels), np.float32)
         while n > 0:
             x = self._file.read(min(n, len(block)), out=block)
@@ -178,10 +178,10 @@ class SoundFile:
             n = n - len(x) if len(x) == len(block) else 0
 
     def _preroll_samples(self, start: int) -> int:
-        """Samples to decode before a read: none, or few, where it follows the last one, which then needs no seek."""
+        """Samples to decode before a read: few or none if it follows the last one, which needs no seek."""
         if self._position is not None and 0 <= start - self._position <= PREROLL_S * self.sr:
             return start - self._position
-        # When seeking libsndfile goes back too little in an MP3, and not at all in an Ogg file, whose blocks overlap.
+        # libsndfile seeks back too little in an MP3, and not at all in an Ogg file, whose blocks overlap.
         return min(start, round(PREROLL_S * self.sr)) if self._format in ("MP3", "OGG") else 0
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Where tags lie around a stream of audio (MP3, AAC, FLAC, WavPack …): all of them, whatever their number and order."""
+"""Finds all tags around a stream of audio (MP3, AAC, FLAC, WavPack …), whatever their number and order."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ID3V2_HEADER, _APEV2_HEADER, _ID3V1_SIZE, _ID3V1_EXTENSION = 10, 32, 128, 227
 BLOCK = 1 << 20
 
 MAX_TAGS = 64
-"""Most tags at one end of a file: with more it is damaged, or meant to keep a program busy."""
+"""Maximum number of tags at one end of a file: with more it is damaged, or made to keep a program busy."""
 
 
 class InconsistentFileError(Exception):
-    """Sizes stated in a file do not fit the file."""
+    """Sizes in a file do not match the file."""
 
-    def __init__(self, reason: str = "sizes in it do not fit the file") -> None:
+    def __init__(self, reason: str = "the sizes in its headers do not match the file") -> None:
         super().__init__(reason)
 
 
@@ -43,7 +43,7 @@ def read_at(f: BinaryIO, offset: int, n: int) -> bytes:
 
 
 def find_all(file: BinaryIO, pattern: re.Pattern[bytes], length: int) -> Iterator[int]:
-    """Offsets at which a pattern that fits `length` bytes is found in a file; memory is that of one block."""
+    """Offsets of a pattern of `length` bytes in a file; memory is that of one block."""
     start, rest = 0, b""
     while True:
         file.seek(start + len(rest))
@@ -53,17 +53,17 @@ def find_all(file: BinaryIO, pattern: re.Pattern[bytes], length: int) -> Iterato
             yield start + found.start()
         if not block:
             return
-        rest = data[1 - length :]  # shorter than what is looked for, which may begin here
+        rest = data[1 - length :]  # shorter than the pattern, which may start here
         start += len(data) - len(rest)
 
 
 def syncsafe(four: bytes) -> int:
-    """The number in four bytes of seven bits each, as ID3v2 states sizes; -1: they are none."""
+    """The number in four bytes of seven bits each, as in sizes of ID3v2; -1 if a byte has eight bits."""
     return -1 if max(four) > 127 else sum(b << shift for b, shift in zip(four, (21, 14, 7, 0), strict=True))
 
 
 def stream_start(f: BinaryIO) -> int:
-    """Offset behind the tags at the start of a file; 0 where they are inconsistent.
+    """Offset after the tags at the start of a file; 0 if they are inconsistent.
 
     Raises:
         OSError: it cannot be read.
@@ -79,7 +79,7 @@ def tags_before(f: BinaryIO) -> list[TagBlock]:
     """The ID3v2 and APEv2 tags at the start of a file, in their order; some files have several.
 
     Raises:
-        InconsistentFileError: a size that no tag can have, or more than `MAX_TAGS` tags.
+        InconsistentFileError: an impossible size, or more than `MAX_TAGS` tags.
         OSError: it cannot be read.
     """
     found: list[TagBlock] = []
@@ -90,12 +90,12 @@ def tags_before(f: BinaryIO) -> list[TagBlock]:
             kind, length = APEV2, _apev2_length_from(f, at)
         if not length:
             return found
-        _require_few(found)
+        _check_count(found)
         found.append(TagBlock(kind, at, at + length))
         at += length
 
 
-def tags_behind(f: BinaryIO, size: int) -> list[TagBlock]:
+def tags_after(f: BinaryIO, size: int) -> list[TagBlock]:
     """The tags at the end of a file, the last one first: ID3v1 (with or without its extension), APEv2, Lyrics3, ID3v2.
 
     Raises:
@@ -111,14 +111,14 @@ def tags_behind(f: BinaryIO, size: int) -> list[TagBlock]:
             return found
         if length > end:
             raise InconsistentFileError
-        _require_few(found)
+        _check_count(found)
         found.append(TagBlock(kind, end - length, end))
         end -= length
 
 
-def _require_few(found: list[TagBlock]) -> None:
+def _check_count(found: list[TagBlock]) -> None:
     if len(found) == MAX_TAGS:
-        raise InconsistentFileError(f"it has more than {MAX_TAGS} tags at one end")
+        raise InconsistentFileError(f"it has more than {MAX_TAGS} tag blocks at its beginning or end")
 
 
 def _id3v2_length(f: BinaryIO, at: int) -> int:

@@ -1,5 +1,5 @@
-"""The check-up: is this machine fit for work, and are these data?
+"""Checks this machine, and every file of a dataset.
 
-In: nothing, or a dataset. Out: findings with a remedy, and rows for `genrelab-exclude.csv`. Start with `machine.py` and
+In: nothing, or a dataset. Out: findings with remedies, and the tracks to exclude. Start with `machine.py` and
 `data.py`.
 """

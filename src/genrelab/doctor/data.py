@@ -1,6 +1,6 @@
-"""The check-up of a dataset: worker processes decode and measure every file, then rules find its faults.
+"""Checks a dataset: worker processes decode and measure every file, then rules find its faults.
 
-Nothing is written here. `cli/output/doctor.py` prints the result.
+Writes no files; `cli/output/doctor.py` prints the result.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from genrelab.audio.files import find_audio_files
 from genrelab.core.config import DEFAULT_VIEWS, VIEWS, ClipSettings
+from genrelab.core.csv_tables import SUFFIXES
 from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.core.processes import DECODER_CRASHED, available_cores
 from genrelab.core.progress import Progress
@@ -23,10 +24,10 @@ from genrelab.doctor import faults
 from genrelab.doctor.faults import KINDS, Fault
 from genrelab.doctor.measure import AudioMeasurement, measure_audio
 from genrelab.features.fingerprint import Fingerprint, unpack
-from genrelab.leakage.near_duplicates import find_near_duplicates
+from genrelab.leakage.near_duplicates import NearDuplicate, find_near_duplicates
 
 PLAIN_FILES = "files"
-"""Name of a pseudo-dataset: files without genres, which are checked all the same."""
+"""Name of a pseudo-dataset: audio files without genres."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Checkup:
 
     @property
     def exclusions(self) -> list[Exclusion]:
-        """The rows of the manifest: tracks with excluding faults, each once, with all its reasons."""
+        """Rows of the manifest: each track that should be excluded, once, with all reasons."""
         reasons: dict[int, list[str]] = {}
         for fault in self.faults:
             if KINDS[fault.kind].excluded:
@@ -62,18 +63,14 @@ def find_dataset(root: Path, name: str, options: DatasetOptions) -> Dataset:
         found = list(find_audio_files([root], notify=notes.append)) if name == "auto" and root.exists() else []
         files = [f for f in found if isinstance(f, Path)]
         notes += [str(f) for f in found if not isinstance(f, Path)]
-        if not files or _is_table_file(root):
+        if not files or (root.is_file() and root.suffix.lower() in SUFFIXES):
             raise
         top = root if root.is_dir() else root.parent
         paths = [f.relative_to(top).as_posix() for f in files]
         tracks = sort_tracks(Track(p, p, genre=None) for p in paths)
-        reason = str(e).partition(". ")[0]
-        notes = [f"nothing to train on ({reason}): only the files are looked at", *notes]
+        reason = str(e).partition(" It can read: ")[0].rstrip(".")
+        notes = [f"no genres ({reason}): only the files are checked", *notes]
         return Dataset(PLAIN_FILES, top, tracks, tuple(notes))
-
-
-def _is_table_file(root: Path) -> bool:
-    return root.is_file() and root.suffix.lower() in (".csv", ".tsv", ".parquet")
 
 
 def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Progress) -> Checkup:
@@ -95,7 +92,7 @@ def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Progre
     excluded = {f.index for f in found if KINDS[f.kind].excluded}
     found += faults.copies(dataset, sounds, excluded)
     excluded = {f.index for f in found if KINDS[f.kind].excluded}
-    found += faults.near_duplicate_faults(dataset, _near_duplicate_pairs(sounds, excluded))
+    found += faults.near_duplicate_faults(dataset, _near_duplicates(sounds, excluded))
     found += faults.known_faulty(dataset, published_faults(dataset), sounds, excluded)
     found += faults.across_split(dataset)
     order = list(KINDS)
@@ -104,7 +101,7 @@ def check_dataset(dataset: Dataset, *, jobs: int | None = None, progress: Progre
 
 def _measure_files(dataset: Dataset, jobs: int, progress: Progress) -> tuple[AudioMeasurement, ...]:
     paths = {i: str(dataset.root / t.path) for i, t in enumerate(dataset.tracks) if t.path is not None}
-    sounds = [AudioMeasurement("missing", t.problem or "no path") for t in dataset.tracks]
+    sounds = [AudioMeasurement("missing", t.problem or "the table names no file") for t in dataset.tracks]
     places = list(paths)
     progress(0, len(places))
     for done, (place, sound) in enumerate(map_in_processes(measure_audio, list(paths.values()), jobs=jobs), 1):
@@ -121,15 +118,13 @@ def _file_faults(dataset: Dataset, sounds: tuple[AudioMeasurement, ...]) -> Iter
             yield Fault(kind, i, detail)
 
 
-def _near_duplicate_pairs(
-    sounds: tuple[AudioMeasurement, ...], excluded: set[int]
-) -> list[tuple[int, int, float, float]]:
+def _near_duplicates(sounds: tuple[AudioMeasurement, ...], excluded: set[int]) -> list[NearDuplicate]:
     prints = [
         Fingerprint(str(i), start_s, unpack(marks))
         for i, sound in enumerate(sounds)
         for start_s, marks in (() if i in excluded else sound.prints)
     ]
-    return [(int(p.a), int(p.b), p.offset_s, p.score) for p in find_near_duplicates(prints)]
+    return find_near_duplicates(prints)
 
 
 def published_faults(dataset: Dataset) -> Mapping[str, str]:
@@ -138,7 +133,7 @@ def published_faults(dataset: Dataset) -> Mapping[str, str]:
 
 
 def prepared_bytes(checkup: Checkup) -> float:
-    """About how many bytes `prepare` will write for these tracks with its default views."""
+    """Estimated size in bytes of what `prepare` writes for these tracks with its default views."""
     import numpy as np
 
     from genrelab.audio import clips as audio_clips
@@ -148,5 +143,5 @@ def prepared_bytes(checkup: Checkup) -> float:
     noise = np.random.default_rng(0).standard_normal(round(settings.clip_s * sr)).astype(np.float32)
     chosen = tuple(VIEWS[name]() for name in DEFAULT_VIEWS)
     bytes_per_clip = sum(w.x.nbytes for windows in views.compute_all(chosen, noise, sr).values() for w in windows)
-    durations = (s.duration_s for s in checkup.sounds if s.state == "heard")
+    durations = (s.duration_s for s in checkup.sounds if s.state == "decoded")
     return float(bytes_per_clip * sum(len(audio_clips.clip_starts(seconds, settings)) for seconds in durations))

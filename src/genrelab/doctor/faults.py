@@ -1,7 +1,7 @@
-"""Faults of tracks, derived from the measurements of their files: a table of kinds, and a rule for each.
+"""Faults of tracks, found by rules from the measurements of their files.
 
-A kind excludes the track (it is useless for training, or counts twice), asks for a repair (the track is usable, but
-part of it is missing), or is a note. Thresholds are such that clean music has no faults (docs/results.md).
+A kind of fault excludes the track (it is useless for training, or counts twice), asks for a repair (part of the track
+is missing), or is a note. The thresholds are chosen so that clean music has no faults (docs/results.md).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from genrelab.core.config import ClipSettings
 from genrelab.core.errors import printable
 from genrelab.datasets.base import Dataset, Track
 from genrelab.doctor.measure import AudioMeasurement
+from genrelab.leakage.near_duplicates import NearDuplicate
 from genrelab.splits.track_table import artist_key
 
 REPAIR, NOTE = "repair", "note"
@@ -38,69 +39,53 @@ class FaultKind:
     excluded: bool = False
 
 
+AGAIN = "copy or download them again"
+REPLACE = "replace them, or leave them out"
+
+_REPAIR_KINDS = (
+    ("two labels", "whose recording is also in another genre", "remove the files in the wrong genre", True),
+    ("missing", "listed in a table, but without a file", f"{AGAIN}; genrelab works without them until then", False),
+    ("empty", "of 0 bytes", AGAIN, True),
+    ("undecodable", "that cannot be decoded", AGAIN, True),
+    ("too short", "too short to classify", REPLACE, True),
+    ("silent", "without any sound", REPLACE, True),
+    ("copy", "with exactly the same audio as another", "keep one of each", True),
+    ("cut off", "shorter than the header states", f"{AGAIN}; genrelab uses what is there", False),
+)
+_NOTE_KINDS = (
+    ("damaged", "with damage inside: genrelab skips what cannot be decoded", AGAIN),
+    ("length", "of an unexpected length", "play them: is it the wrong file, or a wrong header?"),
+    ("mostly silent", "silent for more than half of the time", "play them: is there enough music?"),
+    ("clipped", "clipped: peaks cut off at full scale", "usable; prefer a version that is not clipped"),
+    (
+        "channels cancel",
+        "whose channels cancel each other out: one is inverted",
+        "usable: genrelab uses the loudest channel; invert one channel to repair the file",
+    ),
+    ("left out", "used only in part", f"{AGAIN}; genrelab uses what is there"),
+    ("mono as stereo", "with identical channels", "nothing to do: genrelab uses the mean of the channels"),
+    ("low rate", "with a low sample rate", "use one sample rate in all genres: a model would learn the difference"),
+    (
+        "near duplicate",
+        "nearly the same as another: a re-encoding, an excerpt or a remix, perhaps",
+        "play both; keep them in the same set (training or test), or exclude one",
+    ),
+    (
+        "split",
+        "by an artist who is in both the training and the test set of the official split",
+        "also test with --split artist",
+    ),
+    ("known", "published as faulty, but fine here", "nothing to do"),
+)
+
 KINDS = {
     kind.name: kind
     for kind in (
-        FaultKind(
-            "two labels",
-            REPAIR,
-            "holding one recording under two genres",
-            "decide which is right: remove the other file",
-            excluded=True,
-        ),
-        FaultKind(
-            "missing", REPAIR, "named by the tables, and not on disk", "fetch or copy them; training goes without"
-        ),
-        FaultKind("empty", REPAIR, "of 0 bytes", "fetch or copy them anew", excluded=True),
-        FaultKind("undecodable", REPAIR, "read by no decoder", "fetch or copy them anew", excluded=True),
-        FaultKind(
-            "too short", REPAIR, "too short to tell a genre by", "fetch them anew, or leave them out", excluded=True
-        ),
-        FaultKind("silent", REPAIR, "without a sound", "fetch them anew, or leave them out", excluded=True),
-        FaultKind("copy", REPAIR, "holding the very audio of another", "keep one of each", excluded=True),
-        FaultKind(
-            "cut off", REPAIR, "shorter than their own headers say", "fetch or copy them anew; what is there is used"
-        ),
-        FaultKind("damaged", NOTE, "damaged inside: what cannot be decoded is left out", "fetch or copy them anew"),
-        FaultKind(
-            "length", NOTE, "of another length than it should be", "listen: a wrong file, or a header that lies?"
-        ),
-        FaultKind("mostly silent", NOTE, "silent for more than half of it", "listen: do they tell a genre?"),
-        FaultKind(
-            "clipped",
-            NOTE,
-            "clipped: peaks cut off at full scale",
-            "usable; a quieter copy is better where there is one",
-        ),
-        FaultKind(
-            "channels cancel",
-            NOTE,
-            "whose channels cancel each other out: one of them is inverted",
-            "usable: models hear the loudest channel alone there; invert one channel to repair them",
-        ),
-        FaultKind(
-            "left out",
-            NOTE,
-            "of which a part is left out",
-            "fetch or copy them anew; what is there is used",
-        ),
-        FaultKind("mono as stereo", NOTE, "with equal channels", "none needed: models hear their mean"),
-        FaultKind(
-            "low rate", NOTE, "of a low sampling rate", "models learn what is missing above it; mix no rates by genre"
-        ),
-        FaultKind(
-            "near duplicate",
-            NOTE,
-            "that may be the same recording as another: a re-encoding, an excerpt, a remix",
-            "no score proves it: listen; keep both on one side of a split, or add one to the manifest",
-        ),
-        FaultKind(
-            "split", NOTE, "by an artist on both sides of the official split", "measure with --split artist as well"
-        ),
-        FaultKind("known", NOTE, "known to be faulty, and sound in this copy", "none needed"),
+        *(FaultKind(name, REPAIR, what, remedy, excluded) for name, what, remedy, excluded in _REPAIR_KINDS),
+        *(FaultKind(name, NOTE, what, remedy) for name, what, remedy in _NOTE_KINDS),
     )
 }
-"""In the order in which they are printed: first what a person must decide and no new copy repairs."""
+"""In the order in which they are printed: first what only a person can decide, not a new copy."""
 
 CLIP_S, CLIP_TOLERANCE_S = 30.0, 1.0
 """Length of the clips that FMA and GTZAN publish, and its tolerance."""
@@ -112,7 +97,7 @@ CLIPPED_SHARE, MOSTLY_SILENT_SHARE = 0.01, 0.5
 """Thresholds: share of samples in runs at full scale of a clipped file; share of silent time of a silent one."""
 
 LOW_RATE = 16_000
-"""Hz. A lower rate holds nothing above 8 kHz: cymbals, for example, are lost."""
+"""Hz. A lower rate has no frequencies above 8 kHz: it loses cymbals, for example."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +111,7 @@ class Fault:
 
 def collection_clip_s(dataset: Dataset, sounds: Sequence[AudioMeasurement]) -> float | None:
     """The length that every clip of this collection should have: 30 s for FMA and GTZAN if most clips have it."""
-    durations = [s.duration_s for s in sounds if s.state == "heard"]
+    durations = [s.duration_s for s in sounds if s.state == "decoded"]
     by_clips = dataset.name == "gtzan" or dataset.name in ("fma-small", "fma-medium", "fma-large")
     return CLIP_S if by_clips and durations and abs(median(durations) - CLIP_S) <= CLIP_TOLERANCE_S else None
 
@@ -141,7 +126,7 @@ def file_faults(sound: AudioMeasurement, clip_s: float | None, clips: ClipSettin
     excluding = _excluding_fault(sound, clip_s, clips)
     if excluding is not None:
         yield excluding
-    if sound.state != "heard":
+    if sound.state != "decoded":
         return
     short = excluding is not None and excluding[0] == "too short"
     length_fault = _length_fault(sound, None if short else clip_s)
@@ -150,41 +135,43 @@ def file_faults(sound: AudioMeasurement, clip_s: float | None, clips: ClipSettin
     elif sound.damage:
         yield "damaged", sound.damage
     if excluding is None and sound.silent > MOSTLY_SILENT_SHARE:
-        yield "mostly silent", f"{sound.silent:.0%} of it"
+        yield "mostly silent", f"{100 * sound.silent:.0f} % of the time"
     if sound.clipped >= CLIPPED_SHARE:
-        yield "clipped", f"{sound.clipped:.1%} of the samples"
+        yield "clipped", f"{100 * sound.clipped:.1f} % of the samples"
     if sound.cancelled > 0:
-        where = "" if sound.cancelled == 1 else f"in {sound.cancelled:.0%} of it "
-        yield "channels cancel", f"{where}only the loudest one is used"
+        yield "channels cancel", f"{100 * sound.cancelled:.0f} % of the time"
     yield from (("left out", note) for note in sound.notes)
     if sound.equal_channels:
         yield "mono as stereo", f"{sound.channels} equal channels"
     if sound.sr < LOW_RATE:
-        yield "low rate", f"{sound.sr:,} Hz: nothing above {sound.sr / 2_000:g} kHz"
+        yield "low rate", f"{sound.sr:,} Hz: no sound above {sound.sr / 2_000:g} kHz"
 
 
 def _excluding_fault(sound: AudioMeasurement, clip_s: float | None, clips: ClipSettings) -> tuple[str, str] | None:
-    if sound.state != "heard":
+    if sound.state != "decoded":
         return sound.state, (sound.error or "") if sound.state == "undecodable" else ""
     if not sound.finite:
         return "undecodable", NOT_FINITE
     if sound.duration_s < clips.min_s:
-        return "too short", f"{sound.duration_s:.2f} s, at least {clips.min_s:g} s are needed"
+        return "too short", f"{sound.duration_s:.2f} s, the minimum is {clips.min_s:g} s"
     if sound.peak < SILENT_PEAK:
         return "silent", "no sample reaches -80 dBFS"
     if sound.mono_peak < SILENT_PEAK:
-        return "silent", "no sample of its channels' mean reaches -80 dBFS"
+        return "silent", "no sample of the mean of its channels reaches -80 dBFS"
     if clip_s is not None and sound.duration_s < clip_s / 2:
-        return "too short", f"{sound.duration_s:.2f} s, the clips of this collection last {clip_s:g} s"
+        return "too short", f"{sound.duration_s:.2f} s; clips of this collection last {clip_s:g} s"
     return None
 
 
 def _length_fault(sound: AudioMeasurement, clip_s: float | None) -> tuple[str, str] | None:
     decoded, stated = sound.duration_s, sound.stated_s
     if stated is not None and abs(decoded - stated) > max(LENGTH_TOLERANCE_S, LENGTH_TOLERANCE_SHARE * stated):
-        return "cut off" if decoded < stated else "length", f"{decoded:.1f} s decoded, {stated:.1f} s by its own header"
+        return (
+            "cut off" if decoded < stated else "length",
+            f"{decoded:.1f} s decoded, {stated:.1f} s according to the header",
+        )
     if clip_s is not None and abs(decoded - clip_s) > CLIP_TOLERANCE_S:
-        return "length", f"{decoded:.1f} s, the clips of this collection last {clip_s:g} s"
+        return "length", f"{decoded:.1f} s; clips of this collection last {clip_s:g} s"
     return None
 
 
@@ -201,7 +188,7 @@ def copies(dataset: Dataset, sounds: Sequence[AudioMeasurement], excluded: set[i
     """
     groups: dict[str, list[int]] = {}
     for i, sound in enumerate(sounds):
-        if sound.state == "heard" and i not in excluded:
+        if sound.state == "decoded" and i not in excluded:
             groups.setdefault(sound.audio_sha256, []).append(i)
     for group in groups.values():
         kept, *others = sorted(group, key=lambda i: _keep_priority(dataset.tracks[i], i))
@@ -210,7 +197,11 @@ def copies(dataset: Dataset, sounds: Sequence[AudioMeasurement], excluded: set[i
             other = next((k for k in genre if i in genre and genre[k] != genre[i]), None)
             kind, k = ("copy", kept) if other is None else ("two labels", other)
             if k != i:
-                same = "the same file as" if sounds[i].sha256 == sounds[k].sha256 else "other tags, the same audio as"
+                same = (
+                    "the same file as"
+                    if sounds[i].sha256 == sounds[k].sha256
+                    else "the same audio, with other tags, as"
+                )
                 yield Fault(kind, i, f"{same} {track_name(dataset.tracks[k])}{_describe_differences(dataset, i, k)}")
 
 
@@ -235,18 +226,18 @@ def _describe_differences(dataset: Dataset, i: int, k: int) -> str:
     return text
 
 
-def near_duplicate_faults(dataset: Dataset, pairs: Sequence[tuple[int, int, float, float]]) -> Iterator[Fault]:
+def near_duplicate_faults(dataset: Dataset, pairs: Sequence[NearDuplicate]) -> Iterator[Fault]:
     """Tracks that share audio without being copies; each pair is a fault of its first track.
 
     Args:
-        pairs: (index, index of the other, offset in the other in seconds, share of matching landmarks).
+        pairs: their names are indices of tracks.
     """
-    for a, b, offset_s, score in pairs:
-        shift = (
-            f", {abs(offset_s):.1f} s {'later' if offset_s > 0 else 'earlier'} there" if abs(offset_s) >= 0.1 else ""
-        )
-        detail = f"{score:.0%} alike to {track_name(dataset.tracks[b])}{shift}{_describe_differences(dataset, a, b)}"
-        yield Fault("near duplicate", a, detail)
+    for pair in pairs:
+        a, b = int(pair.a), int(pair.b)
+        direction = "later" if pair.offset_s > 0 else "earlier"
+        shift = f", {abs(pair.offset_s):.1f} s {direction} there" if abs(pair.offset_s) >= 0.1 else ""
+        same = f"{100 * pair.score:.0f} % similar to {track_name(dataset.tracks[b])}{shift}"
+        yield Fault("near duplicate", a, f"{same}{_describe_differences(dataset, a, b)}")
 
 
 # --- published problems, and the official split ---
@@ -255,17 +246,17 @@ def near_duplicate_faults(dataset: Dataset, pairs: Sequence[tuple[int, int, floa
 def known_faulty(
     dataset: Dataset, listed: Mapping[str, str], sounds: Sequence[AudioMeasurement], excluded: set[int]
 ) -> Iterator[Fault]:
-    """Tracks on a published list of faulty ones that are fine here; the others have a fault already."""
+    """Tracks on a published list of faulty ones that are fine here; others have a fault already."""
     for i, track in enumerate(dataset.tracks):
-        if track.track_id in listed and sounds[i].state == "heard" and i not in excluded:
-            yield Fault("known", i, f"published as {listed[track.track_id]}")
+        if track.track_id in listed and sounds[i].state == "decoded" and i not in excluded:
+            yield Fault("known", i, f"published problem: {listed[track.track_id]}")
 
 
 def across_split(dataset: Dataset) -> Iterator[Fault]:
-    """Scored tracks whose artist is also in the training part of the official split; `prepare` audits albums, too."""
+    """Test and validation tracks whose artist is also in the official training part; `prepare` also checks albums."""
     labelled = [t for t in dataset.tracks if t.genre is not None]
-    learned = {artist_key(t.artist) for t in labelled if t.official_split == "training"} - {None}
+    training = {artist_key(t.artist) for t in labelled if t.official_split == "training"} - {None}
     for i, track in enumerate(dataset.tracks):
-        scored = track.genre is not None and track.official_split in ("validation", "test")
-        if scored and artist_key(track.artist) in learned:
-            yield Fault("split", i, f"{track.official_split}; {printable(str(track.artist))} is in training, too")
+        held_out = track.genre is not None and track.official_split in ("validation", "test")
+        if held_out and artist_key(track.artist) in training:
+            yield Fault("split", i, f"{track.official_split}; {printable(str(track.artist))} is also in training")

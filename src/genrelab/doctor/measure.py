@@ -1,7 +1,7 @@
-"""Measurements over every sample of a file: lengths, levels, equal channels, checksums and fingerprints.
+"""Measures every sample of a file: lengths, levels, equal channels, checksums and fingerprints.
 
-Only numbers here; `faults.py` decides which of them are faults. A file is read block by block, so that memory does not
-grow with its length, and with the decoders of training and prediction: what fails here fails there.
+`faults.py` decides which measurements are faults. A file is read block by block, so that memory does not grow with its
+length, and by the decoders of training and prediction: a file that fails here fails there.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from genrelab.audio.clips import SILENT_PEAK
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.audio.mix import mix_window
 from genrelab.audio.part import Part
-from genrelab.audio.reader import Audio
+from genrelab.audio.reader import UNREADABLE, Audio, error_text
 from genrelab.audio.sndfile import DECODER_ERRORS, LENGTH_TOLERANCE_S
 from genrelab.core.errors import DecodeError
 from genrelab.doctor.stated import stated_lengths
 from genrelab.features.fingerprint import landmarks, pack
 
 FULL_SCALE = 0.999
-"""Amplitude of a clipped peak: 16 bits end at 0.99997, and lossy formats leave a little less or more of it."""
+"""Amplitude of a clipped peak: 16-bit samples end at 0.99997, and lossy formats change it a little."""
 
 MIN_CLIPPED_RUN = 3
-"""Consecutive samples at full scale that count as clipped: a single peak may well reach it."""
+"""Consecutive samples at full scale that count as clipped: a single peak may reach it."""
 
 FRAME_S = 0.1
 """A frame of this length without a sample above -80 dBFS counts as silent; pauses between notes are shorter."""
@@ -51,16 +51,15 @@ class AudioMeasurement:
     """The measurements of one file; pickled.
 
     Attributes:
-        state: `heard` (decoded), `missing`, `empty` (0 bytes) or `undecodable`; the rest is set only if it is `heard`.
+        state: `decoded`, `missing`, `empty` (0 bytes) or `undecodable`; other fields are set only if it is `decoded`.
         error: why it was not decoded.
-        damage: why libsndfile gave up on it, if FFmpeg went on.
-        stated_s: its length according to its header: of several that which is farthest from `duration_s`; or where that
-            states none to its packets.
-        mono_peak: largest absolute value of the models' input: of the mean of the channels, or of one of them.
+        damage: why libsndfile stopped, if FFmpeg decoded the rest.
+        stated_s: its length by its header (of several the one farthest from `duration_s`), else by its packets.
+        mono_peak: largest absolute value of the models' input: the mean of the channels, or one of them.
         cancelled: share of the time in which the channels cancel each other out, so that only the loudest is used.
-        clipped, silent: share of the samples in runs at full scale; of the time without a sound.
+        clipped, silent: share of the samples in runs at full scale; share of the time without sound.
         sha256, audio_sha256: of the file; of its audio without tags (`audio/content_hash.py`).
-        notes: what was found while the file was opened (`reader.Audio.notes`).
+        notes: of the reader (`reader.Audio.notes`).
         prints: start of each fingerprinted section in seconds, and its landmarks (`fingerprint.pack`).
     """
 
@@ -92,10 +91,10 @@ def measure_audio(path: str | Path) -> AudioMeasurement:
         return _measure(path)
     except DecodeError as e:
         reason = e.reason
-    except OSError as e:  # it disappeared, or is not readable
+    except OSError as e:  # it disappeared while it was read
         reason = e.strerror or str(e)
     if not os.path.exists(path):  # noqa: PTH110 - it never raises
-        return AudioMeasurement("missing", "no such file")
+        return AudioMeasurement("missing", reason)
     return AudioMeasurement("empty" if os.path.getsize(path) == 0 else "undecodable", reason)  # noqa: PTH202 - as above
 
 
@@ -107,33 +106,33 @@ def _measure(path: Path) -> AudioMeasurement:
     try:
         tally.add_file(parts)
         if decoder != "av" and tally.duration_s < length_s - LENGTH_TOLERANCE_S:
-            damage = f"stops {length_s - tally.duration_s:.2f} s before its end"
+            damage = f"decoding stops {length_s - tally.duration_s:.2f} s before the end"
     except DECODER_ERRORS as e:
-        damage = str(e) or type(e).__name__
+        damage = error_text(e)
     if damage is not None:
         tally, decoder = _measure_with_ffmpeg(path, parts, sr, damage), "av"
     if not tally.n:
-        raise DecodeError(path, "nothing in it can be decoded")
+        raise DecodeError(path, UNREADABLE)
     with path.open("rb") as f:
         sha256 = hashlib.file_digest(f, "sha256").hexdigest()
     stated = stated_lengths(path) if len(parts) == 1 else []
     stated_s = max(stated, key=lambda seconds: abs(seconds - tally.duration_s), default=length_s)
     return AudioMeasurement(
-        "heard", None, damage, decoder, sr, channels, tally.duration_s, stated_s, tally.finite, tally.peak,
+        "decoded", None, damage, decoder, sr, channels, tally.duration_s, stated_s, tally.finite, tally.peak,
         tally.mono_peak, tally.clipped / tally.values, tally.silent / tally.n, tally.equal_channels, sha256,
         sha256_of_audio(path), tuple(tally.prints), tally.cancelled / tally.n, notes,
     )  # fmt: skip
 
 
 def _measure_with_ffmpeg(path: Path, parts: Sequence[Part], sr: int, damage: str) -> _Tally:
-    """Measure with FFmpeg after libsndfile gave up, as `Audio.read` does."""
+    """Measure with FFmpeg after libsndfile failed, as `Audio.read` does."""
     if all(part.decoder == "av" for part in parts):
         raise DecodeError(path, damage)
     tally = _Tally(sr)
     try:
         tally.add_file([replace(part, decoder="av", corrections=()) for part in parts])
     except DECODER_ERRORS as e:
-        raise DecodeError(path, f"soundfile: {damage}; FFmpeg: {e}") from e
+        raise DecodeError(path, error_text(e)) from e
     return tally
 
 
@@ -159,7 +158,7 @@ class _Tally:
         return self.values > self.n and self._energy > 0 and self._difference_energy <= EQUAL_CHANNELS * self._energy
 
     def add_file(self, parts: Sequence[Part]) -> None:
-        """Measure every block of a file."""
+        """Add every block of a file."""
         for x in blocks(parts):
             self._add_block(x)
         self._add_fingerprint()

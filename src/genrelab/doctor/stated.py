@@ -1,4 +1,4 @@
-"""The lengths that a file's own headers state, right or wrong."""
+"""The lengths that the headers of a file state, right or wrong."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from genrelab.audio.content_hash import atoms
 from genrelab.audio.lengths import count_mpeg_frames
+from genrelab.audio.part import Part
+from genrelab.audio.tag_blocks import InconsistentFileError, read_at
 
 UNKNOWN_BYTES = (1 << 31) - (1 << 16)
-"""A WAV header with this size or more was written into a pipe: the length was not known."""
+"""A WAV header with this size or more was written into a pipe, where the length was unknown."""
 
 WAV_SAMPLES = (1, 3, 6, 7, 0xFFFE)
-"""Formats of WAV in which the size of the sound is a number of samples: PCM, floats, A-law and mu-law."""
+"""Formats of WAV in which the size of the data gives the number of samples: PCM, floats, A-law and mu-law."""
 
 FFMPEG_CONTAINERS = ("matroska,webm", "w64", "caf", "wav")
-"""Formats, by FFmpeg's name, whose header states a length that FFmpeg doesn't estimate."""
+"""Formats, by FFmpeg's names, whose header states a length that FFmpeg does not estimate."""
 
 MP4_PARENTS = {b"moov": b"", b"trak": b"moov", b"mdia": b"trak", b"edts": b"trak"}
-"""Boxes that hold others, and in which box they lie: nowhere else are they opened, however deep a file nests them."""
+"""Boxes that hold others, and their parents; they are opened nowhere else, however deep a file nests them."""
 
 
 def stated_lengths(path: Path) -> list[float]:
-    """Durations in seconds by the file's headers; none where they state nothing, or it is only estimated from the size.
+    """Durations in seconds that the headers state; none where they would only be estimated from the file size.
 
-    0 counts where a number is stated that was never filled in, and not where 0 means unknown.
+    0 counts where the header has a number that was never filled in, but not where 0 means unknown.
     """
     import mutagen
     from mutagen.aac import AACInfo
@@ -38,7 +41,7 @@ def stated_lengths(path: Path) -> list[float]:
     try:
         info = getattr(mutagen.File(path), "info", None)
         seconds = float(getattr(info, "length", 0.0))
-    except Exception:  # noqa: BLE001 - its parsers raise anything on damaged headers; what the decoders report counts
+    except Exception:  # noqa: BLE001 - its parsers raise anything on damaged headers
         return []
     if isinstance(info, MP4Info):
         return _lengths_of_mp4(path)
@@ -55,7 +58,7 @@ def stated_lengths(path: Path) -> list[float]:
 
 
 def _length_by_xing(path: Path) -> float | None:
-    """By the number of frames in an MP3's Xing or Info header, be it 0; None without one."""
+    """By the number of frames (0 too) in an MP3's Xing or Info header; None without one."""
     with path.open("rb") as file:
         found = count_mpeg_frames(file)
         if found is None or found.tag is None or not found.flags & 1:
@@ -66,19 +69,21 @@ def _length_by_xing(path: Path) -> float | None:
 
 
 def _lengths_by_ffmpeg(path: Path) -> list[float]:
-    """By the header of a container that mutagen doesn't know; of one stream: a film may last longer than its sound."""
+    """By the header of a container that mutagen does not read; none if there are several streams, as in a film."""
     from genrelab.audio import ffmpeg
 
-    with suppress(*ffmpeg.FFMPEG_ERRORS), ffmpeg.open_file(path) as (container, _):
+    with suppress(*ffmpeg.FFMPEG_ERRORS), ffmpeg.open_part(Part(path)) as (container, _):
         if container.format.name in FFMPEG_CONTAINERS and container.duration and len(container.streams) == 1:
             return [float(container.duration / 1_000_000)]
     return []
 
 
 def _lengths_of_mp4(path: Path) -> list[float]:
-    """By the movie, the track, its edit list and its media; none of several tracks: they may last longer."""
-    with path.open("rb") as file:
-        boxes = list(_mp4_boxes(file, file.seek(0, 2)))
+    """By the movie, the track, its edit list and its media; none if there are several tracks, which may last longer."""
+    boxes: list[tuple[bytes, bytes]] = []
+    with path.open("rb") as file, suppress(InconsistentFileError):  # what comes before the damage counts
+        for box in _mp4_boxes(file, 0, file.seek(0, 2)):
+            boxes.append(box)
     if sum(kind == b"mdhd" for kind, _ in boxes) != 1:
         return []
     numbers = [(kind, _mp4_numbers(kind, body)) for kind, body in boxes]
@@ -87,26 +92,17 @@ def _lengths_of_mp4(path: Path) -> list[float]:
     return [length / scale for scale, length in lengths if scale and length]
 
 
-def _mp4_boxes(file: BinaryIO, stop: int, at: int = 0, inside: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-    """Kind and first bytes of every box that states a length, in the movie's header."""
-    while at + 8 <= stop:
-        file.seek(at)
-        head = file.read(16)
-        size, kind, header = int.from_bytes(head[:4]), head[4:8], 8
-        if size == 1:
-            size, header = int.from_bytes(head[8:16]), 16
-        if size < header:  # 0: to the end of the file
-            return
+def _mp4_boxes(file: BinaryIO, at: int, end: int, inside: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    """Kind and first bytes of every box in the movie header that states a length."""
+    for kind, start, length in atoms(file, at, end):
         if MP4_PARENTS.get(kind) == inside:
-            yield from _mp4_boxes(file, min(at + size, stop), at + header, kind)
+            yield from _mp4_boxes(file, start, start + length, kind)
         elif kind in (b"mvhd", b"mdhd", b"tkhd", b"elst"):
-            file.seek(at + header)
-            yield kind, file.read(min(size - header, 1 << 16))
-        at += size
+            yield kind, read_at(file, start, min(length, 1 << 16))
 
 
 def _mp4_numbers(kind: bytes, body: bytes) -> tuple[int, int]:
-    """Units a second (0: those of the movie) and the length in them; of an edit list the sum of its edits."""
+    """Units per second (0: those of the movie), and the length in them; of an edit list the sum of its edits."""
 
     def number(at: int, n: int) -> Any:
         return int.from_bytes(body[at : at + n])

@@ -1,7 +1,7 @@
-"""Tracks that are the same recording, or nearly so: they must not be learned from and scored at once.
+"""Finds duplicates and near-duplicates: they must not be in both the training and the test set.
 
-Fingerprints find copies and excerpts, however they are encoded; embeddings find tracks that are too short or too plain
-for landmarks, and most copies at a speed of 2 or 3 % more.
+Fingerprints find copies and excerpts in any encoding; embeddings find tracks that are too short or too plain for
+landmarks, and most copies that are 2 or 3 % faster.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from genrelab.leakage.near_duplicates import find_near_duplicates
 from genrelab.runs.embedding_cache import Prints
 
 MAX_DISTANCE = 0.25
-"""Relative distance of embeddings below which two tracks are taken for one recording.
+"""Relative distance of embeddings below which two tracks are near-duplicates.
 
 Measured on 20 tracks of Emotify: as WAV instead of MP3 at most 0.04; as an MP3 of 64 kbit/s 0.17, and cut to start
-0.7 s later 0.24 in the median; no two of 100 different tracks are nearer than 0.33.
+0.7 s later 0.24 in the median; no two of 100 different tracks are closer than 0.33.
 """
 
 BLOCK = 1_000
-"""Tracks that are compared with all others at once."""
+"""Tracks that are compared with all others in one step."""
 
 
 def near_copies(x: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Pairs of rows (i < j) of `x` (tracks, outputs) that are nearly alike."""
+    """Pairs of rows (i < j) of `x` (tracks, outputs) that are near-duplicates."""
     squares = (x.astype(np.float64) ** 2).sum(axis=1)
     found: list[tuple[int, int]] = []
     for start in range(0, len(x), BLOCK):
@@ -42,10 +42,10 @@ def near_copies(x: NDArray[np.float32]) -> list[tuple[int, int]]:
 
 
 def sharing_audio(paths: Sequence[Path], prints: Sequence[Prints]) -> list[tuple[int, int]]:
-    """Pairs of rows (i < j) whose files hold the same recording, or a stretch of it; see `find_near_duplicates`.
+    """Pairs of rows (i < j) whose files share a recording, or a stretch of it; see `find_near_duplicates`.
 
     Args:
-        paths: file of each row; of one that has several rows the first stands for all.
+        paths: file of each row; if a file has several rows, only the first counts.
         prints: fingerprints of each row's file.
     """
     first = {path: row for row, path in reversed(list(enumerate(paths)))}
@@ -60,10 +60,10 @@ def sharing_audio(paths: Sequence[Path], prints: Sequence[Prints]) -> list[tuple
 def held_out_together(
     artists: Sequence[str | None], copies: Sequence[tuple[int, int]], recordings: Sequence[str | None] | None = None
 ) -> list[str | None]:
-    """A name for each track, equal for those of one artist or recording and for near copies; None for one by itself.
+    """A name for each track, equal for tracks of one artist or recording and for near-duplicates; None for others.
 
     Args:
-        artists: in lower case, so that none is called like a group.
+        artists: in lower case, unlike the names of groups.
         recordings: equal for pieces of one recording.
     """
     keyings = [[() if key is None else (key,) for key in keys] for keys in (artists, recordings or [])]

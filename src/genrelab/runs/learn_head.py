@@ -1,4 +1,4 @@
-"""The model behind `learn`: fitted on one row of embeddings per track, scored on tracks of other artists."""
+"""The model of `learn`: trained on the embedding of each track, tested on tracks by other artists."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 HALF_DRAWS = 3
-"""How often half of the tracks are drawn to see what the other half is worth."""
+"""How often half of the tracks are drawn to measure the gain by the other half."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A fitted model and what is known of it.
+    """A trained model and its scores.
 
     Attributes:
-        temperature, evidence: for `write_bundle`; no evidence where too few tracks could be held out.
-        tracks: numbers of the tracks that were held out, shape (n,).
-        p: their probabilities by models that knew neither them nor their artist, tempered by the other folds,
-            shape (n, genres).
-        scores: `metrics.score` of these; None where there are none.
-        half_recall: recall of each genre when only half of the tracks are learned from, shape (genres,), nan where it
-            was not measured.
-        notes: caveats for readers of the scores.
+        temperature, evidence: for `write_bundle`; no evidence if too few tracks could be held out.
+        tracks: numbers of the held-out tracks, shape (n,).
+        p: their probabilities by models trained without them and their artist, calibrated on the other folds, shape
+            (n, genres).
+        scores: `metrics.score` of these; None if there are none.
+        half_recall: recall of each genre after training on half of the tracks, shape (genres,); nan if not measured.
+        notes: remarks for readers of the scores.
     """
 
     model: Musicnn
@@ -54,17 +53,17 @@ class Learned:
 
 @dataclass(frozen=True)
 class Rows:
-    """What is learned from: one or more rows a track.
+    """The training data: one or more rows per track.
 
     Attributes:
         x: embeddings, shape (rows, outputs).
         track: number of the track of each row, shape (rows,).
         y: genre number of each track, shape (tracks,).
-        artists: of each track; tracks of one are held out together, and None is an artist of its own.
-        never_held_out: marks tracks (tracks,) that are always learned from and never scored.
-        strata: of each track (tracks,), spread evenly over the folds; the genres unless given.
-        right: of each track the genres that are right answers, where there may be several; only `y` unless given.
-        scored: marks the tracks (tracks,) that are scored, such as one of those of a file with several genres.
+        artists: of each track; tracks of one artist are held out together; None is a separate artist.
+        never_held_out: marks tracks (tracks,) that are always used for training and never tested.
+        strata: of each track (tracks,), spread evenly over the folds; by default the genres.
+        right: the correct genres of each track, if there may be several; by default only `y`.
+        scored: marks the tested tracks (tracks,), such as one of several for a file with several genres.
     """
 
     x: NDArray[np.float32]
@@ -77,12 +76,12 @@ class Rows:
     scored: NDArray[np.bool_] | None = None
 
     def only_scored(self, tracks: Ints, p: Floats) -> tuple[Ints, Floats]:
-        """Those of these tracks (n,) that are scored, and their probabilities (n, genres)."""
+        """The tested ones of these tracks (n,), and their probabilities (n, genres)."""
         kept = np.ones(len(tracks), bool) if self.scored is None else self.scored[tracks]
         return tracks[kept], p[kept]
 
     def truth(self, tracks: Ints, p: Floats) -> Ints:
-        """The genre of each of these tracks, (n,); of several that are right the one that is answered."""
+        """The genre of each of these tracks, (n,); if several are correct, the predicted one."""
         answers = p.argmax(axis=1)
         if self.right is None:
             return self.y[tracks]
@@ -90,7 +89,7 @@ class Rows:
         return np.array(found, np.int64)
 
     def examples(self, view: EmbeddingView, genres: tuple[str, ...]) -> Examples:
-        """The rows as a model takes them, all to be fitted."""
+        """The rows as input of a model, all for training."""
         group = np.empty(len(self.y), np.int64)
         numbers: dict[str, int] = {}
         for i, artist in enumerate(self.artists):
@@ -100,51 +99,51 @@ class Rows:
 
 
 def learn_head(
-    rows: Rows, genres: tuple[str, ...], view: EmbeddingView, *, seed: int, learning_curve: bool = True
+    rows: Rows,
+    genres: tuple[str, ...],
+    view: EmbeddingView,
+    *,
+    seed: int,
+    learning_curve: bool = True,
+    group_name: str = "artists",
 ) -> Learned:
-    """Fit, calibrate and score.
+    """Train, calibrate and test.
 
     Args:
-        learning_curve: also measure what half of the tracks are worth.
+        learning_curve: also measure the recall with half of the tracks.
+        group_name: what the groups of tracks mostly are (see `metrics.score`).
 
     Raises:
-        ModelError: a genre without tracks, or rows that are all alike.
+        ModelError: a genre without tracks, or only equal rows.
     """
     examples = rows.examples(view, genres)
     with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
         model = Musicnn(TrainSettings(seed=seed), genres).fit(examples, Path(scratch))
         held = out_of_fold(model, examples, Path(scratch), never=rows.never_held_out, strata=rows.strata)
         temperature = fit_temperature(held.track, held.p, rows.y)
-        tracks, pooled = (
-            pool(held.track, apply_temperature(held.p, temperature)) if len(held.track) else (held.track, held.p)
-        )
-        tracks, pooled = rows.only_scored(tracks, pooled)
+        tracks, pooled = rows.only_scored(*pool(held.track, apply_temperature(held.p, temperature)))
         evidence = make_evidence(
-            pooled, rows.truth(tracks, pooled), genres, artists=_groups(examples, tracks),
+            pooled, rows.truth(tracks, pooled), genres, artists=examples.labels.group[tracks].tolist(),
             fitted_on="all tracks, out of fold",
         )  # fmt: skip
         tracks, p = rows.only_scored(*_tempered_by_other_folds(held, rows.y))
-        half = _half_recall(model, rows, examples, held, Path(scratch)) if learning_curve and len(tracks) else None
+        half_recall = np.full(len(genres), np.nan)
+        if learning_curve and len(tracks):
+            half_recall = _half_recall(model, rows, examples, held, Path(scratch))
     artists = [rows.artists[i] or f"track {i}" for i in tracks]
-    scores = metrics.score(rows.truth(tracks, p), p, genres, artists) if len(tracks) else None
-    half_recall = np.full(len(genres), np.nan) if half is None else half
+    scores = metrics.score(rows.truth(tracks, p), p, genres, artists, group_name=group_name) if len(tracks) else None
     notes = (*model.notes, *_notes(held, [rows.artists[i] for i in tracks]))
     return Learned(model, temperature, evidence, tracks, p, scores, half_recall, notes)
 
 
 def _notes(held: HeldOut, artists: Sequence[str | None]) -> list[str]:
-    """Without the note that artists are unknown where each track's is known and no two have the same."""
+    """The notes, without the one on unknown artists if every artist is known and has one track."""
     unknown = () if None in artists else shared_artists_note(np.arange(2), shared=False)
     return [note for note in held.notes if note not in unknown]
 
 
-def _groups(examples: Examples, tracks: Ints) -> list[int]:
-    found: list[int] = examples.labels.group[tracks].tolist()
-    return found
-
-
 def _tempered_by_other_folds(held: HeldOut, y: Ints) -> tuple[Ints, Floats]:
-    """Tracks and probabilities of held-out tracks, each tempered as the other folds ask for."""
+    """Tracks and probabilities of held-out tracks, each calibrated on the other folds."""
     if held.fold is None:
         return held.track, held.p
     p = np.empty_like(held.p)
@@ -155,16 +154,16 @@ def _tempered_by_other_folds(held: HeldOut, y: Ints) -> tuple[Ints, Floats]:
 
 
 def _half_recall(model: Musicnn, rows: Rows, examples: Examples, held: HeldOut, scratch: Path) -> Floats:
-    """Recall of each genre (genres,) on the same folds, learned from a random half of each genre's tracks.
+    """Recall of each genre (genres,) on the same folds, after training on a random half of each genre's tracks.
 
-    Of a genre whose half lies wholly in the fold all other tracks are learned from.
+    If the fold contains the whole half of a genre, all other tracks of that genre are used.
     """
     assert held.fold is not None
     labels, rng = examples.labels, np.random.default_rng(model.settings.seed)
     settings = replace(model.settings, params={model.name: {"C": float(model.classifier_.C)}})
     fold_of_track = np.full(len(labels.y), -1)
     fold_of_track[held.track] = held.fold
-    right, asked = np.zeros(len(labels.genres)), np.zeros(len(labels.genres))
+    right, tested = np.zeros(len(labels.genres)), np.zeros(len(labels.genres))
     for _ in range(HALF_DRAWS):
         chosen = np.concatenate([_half(rng, np.flatnonzero(labels.y == g)) for g in range(len(labels.genres))])
         for fold in np.unique(held.fold):
@@ -178,8 +177,8 @@ def _half_recall(model: Musicnn, rows: Rows, examples: Examples, held: HeldOut, 
             tracks, p = rows.only_scored(*pool(out.track, again._proba(out.x)))
             truth = rows.truth(tracks, p)
             np.add.at(right, truth, p.argmax(axis=1) == truth)
-            np.add.at(asked, truth, 1)
-    return np.where(asked > 0, right / np.maximum(asked, 1), np.nan)
+            np.add.at(tested, truth, 1)
+    return np.where(tested > 0, right / np.maximum(tested, 1), np.nan)
 
 
 def _half(rng: np.random.Generator, tracks: Ints) -> Ints:

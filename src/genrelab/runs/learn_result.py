@@ -1,4 +1,4 @@
-"""What `learn` reports."""
+"""The result of `learn`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from genrelab.runs.learn_advice import GenreAdvice
 
 @dataclass(frozen=True)
 class LearnResult:
-    """What came of it.
+    """The written bundle and its scores.
 
     Attributes:
         bundle: the folder that was written.
-        n_tracks, n_artists: learned from; artists where known.
-        scores: `metrics.score` on tracks of other artists; None where too few could be held out.
-        genres: of each genre its tracks, how many are recognised, and whether more are needed.
-        failed: file → why it was not learned from.
-        notes: what a reader of the scores must know.
+        n_tracks, n_artists: number of training tracks, and of their known artists.
+        scores: `metrics.score` on tracks by other artists; None if too few could be held out.
+        genres: the recall of each genre, and what it needs.
+        failed: file → why it was not used.
+        notes: remarks for readers of the scores.
     """
 
     bundle: Path

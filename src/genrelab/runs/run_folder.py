@@ -17,7 +17,7 @@ RUN_FILES = (
 )  # fmt: skip
 """Files in RUN besides `settings.json`, a folder per model and `prepared/`."""
 
-REMEDY = "--overwrite replaces it, or choose another --out"
+REMEDY = "replace it with --overwrite, or choose another --out"
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -34,35 +34,35 @@ def check_run(
 
     Raises:
         SettingsError: both `resume` and `overwrite`.
-        PreparedError: RUN holds results and neither is given, results of other settings, or files not of a run.
+        PreparedError: RUN contains results and neither is given, results of other settings, or other files.
     """
     if resume and overwrite:
-        raise SettingsError("--resume keeps what RUN holds and --overwrite removes it: give one of them")
+        raise SettingsError("--resume and --overwrite cannot be used together")
     held = _read_settings(run)
     if held is None:
         foreign = [n for n in (*RUN_FILES, *models) if run.exists(n)]
         if foreign:
-            raise PreparedError(f"{run} holds {foreign[0]}, and not from a run of genrelab: choose another --out")
+            raise PreparedError(f"{run} contains {foreign[0]}, which is not from genrelab: choose another --out")
         return
     if overwrite:
         if _has_decisions(run):
             raise PreparedError(
-                f"{run}/doubts.csv holds decisions, which --overwrite would lose: move it, or choose another --out"
+                f"{run}/doubts.csv contains decisions, which --overwrite would delete: move it, or choose another --out"
             )
         return
     if not resume:
         if run.exists("run.json"):
-            raise PreparedError(f"{run} holds the results of a finished run: {REMEDY}")
-        raise PreparedError(f"{run} holds an unfinished training: --resume goes on with it, {REMEDY}")
+            raise PreparedError(f"{run} contains the results of a finished run: {REMEDY}")
+        raise PreparedError(f"{run} contains an unfinished run: continue it with --resume, {REMEDY}")
     wanted, defaults = (json.loads(json.dumps(s.to_json())) for s in (settings, TrainSettings()))
     held = {**defaults, **held}  # a RUN from before a setting existed was made with its default
-    different = [f"{k} is {held.get(k)!r} there, {wanted[k]!r} here" for k in wanted if held.get(k) != wanted[k]]
+    different = [f"{k} was {held.get(k)!r}, now {wanted[k]!r}" for k in wanted if held.get(k) != wanted[k]]
     if different:
-        raise PreparedError(f"{run} was begun with other settings ({'; '.join(different)}): choose another --out")
+        raise PreparedError(f"{run} was started with other settings ({'; '.join(different)}): choose another --out")
 
 
 def _has_decisions(run: Folder) -> bool:
-    """Has a person accepted or rejected doubts? That is manual work, which no run can restore."""
+    """Has a person accepted or rejected doubts? A run cannot restore that work."""
     if not run.exists("doubts.csv"):
         return False
     rows = csv.DictReader(io.StringIO(run.read_bytes("doubts.csv").decode("utf-8-sig", "replace"), newline=""))
@@ -76,7 +76,7 @@ def start(
 
     Args:
         fingerprint: of the preparation.
-        task: key of the genres, artists and parts of its tracks.
+        task: key of the genres, artists and splits of its tracks.
         models: names of all models, whose folders belong to a run.
 
     Raises:
@@ -85,14 +85,14 @@ def start(
     held = _read_settings(run) if resume else None
     if held is not None:
         if held["fingerprint"] != fingerprint:
-            raise PreparedError(f"{run} was begun on another preparation (inputs or views differ): {REMEDY}")
+            raise PreparedError(f"{run} was started with other prepared tracks (other files or views): {REMEDY}")
         if held.get("task") != task:
-            raise PreparedError(f"{run} was begun with other genres, artists or parts of the same tracks: {REMEDY}")
+            raise PreparedError(f"{run} was started with other genres, artists or splits of the same tracks: {REMEDY}")
     else:
         finished = [f"{m}/metrics.json" for m in models]  # first: a half-removed model must not look finished
-        for name in (*finished, *RUN_FILES, *models):  # and no file that is not of a run
+        for name in (*finished, *RUN_FILES, *models):  # no other files
             run.remove(name)
-    # Replaced, never removed: it marks RUN as ours, also after a kill in between.
+    # Replaced, never removed: it marks RUN as ours, also after a kill.
     run.write_json("settings.json", {**settings.to_json(), "fingerprint": fingerprint, "task": task})
 
 
@@ -100,7 +100,7 @@ def _read_settings(run: Folder) -> dict[str, Any] | None:
     """The settings that `start` wrote, None if there are none.
 
     Raises:
-        PreparedError: `settings.json` is not ours: other programs have files of that name, too.
+        PreparedError: `settings.json` is from another program.
     """
     if not run.exists("settings.json"):
         return None
@@ -109,5 +109,5 @@ def _read_settings(run: Folder) -> dict[str, Any] | None:
     except ValueError:
         held = None
     if not isinstance(held, dict) or not {"fingerprint", "models"} <= held.keys():
-        raise PreparedError(f"{run}: settings.json is damaged, or not from a run of genrelab: choose another --out")
+        raise PreparedError(f"{run}: settings.json is damaged, or not from genrelab: choose another --out")
     return held

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import shlex
 import tempfile
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from genrelab.core.errors import (
 from genrelab.core.progress import Notify, ProgressBar, ignore, no_bar
 from genrelab.core.storage import Folder
 from genrelab.datasets import exclusions
+from genrelab.datasets.demo import MARKER_FILE
 from genrelab.evaluation import metrics
 from genrelab.leakage import audit
 from genrelab.models import registry
@@ -54,17 +57,17 @@ def train(
     notify: Notify = ignore,
     bar: ProgressBar = no_bar,
 ) -> Leaderboard:
-    """Train, score and bundle models; write RUN; run studies of the models.
+    """Train, test and bundle models; write RUN; run studies of the models.
 
     Args:
         resume: continue an interrupted training: finished models are kept, an unfinished one continues from
             its last epoch.
         overwrite: first remove the content of RUN (a PREPARED inside is kept).
-        allow_leaks: continue although exact copies are on both sides of the split.
+        allow_leaks: train even if copies of test tracks are in the training set.
         studies: names from `STUDIES`.
 
     Raises:
-        PreparedError: RUN holds other results.
+        PreparedError: RUN contains other results.
         SettingsError, SplitError, ModelError: see the messages.
         TrainingInterrupted: Ctrl-C after RUN was started.
     """
@@ -74,7 +77,8 @@ def train(
     start = time.perf_counter()
     task = make_task(prepared, settings)
     found = audit.audit_run(prepared, task.split)
-    _refuse_copies(found, task, allow_leaks)
+    if not allow_leaks:
+        _refuse_copies(found, task)
     identity = {"fingerprint": prepared.about["fingerprint"], "task": task.key}
     run_folder.start(run, settings, **identity, resume=resume, models=known)
     try:
@@ -96,12 +100,12 @@ def train(
         raise run_folder.TrainingInterrupted from e
 
 
-def _refuse_copies(found: dict[str, Any], task: Task, allow: bool) -> None:
-    """See `audit.refuse_copies`; exclusions that would repair the split are written into a local PREPARED."""
-    folder, policy = task.prepared.folder, task.split.policy
+def _refuse_copies(found: dict[str, Any], task: Task) -> None:
+    """See `audit.refuse_copies`; a local PREPARED gets the list of exclusions that would repair the split."""
+    folder = task.prepared.folder
     manifest = str(folder.local / exclusions.DEFAULT_FILE_NAME) if folder.is_local else "FILE"
     try:
-        audit.refuse_copies(found, allow=allow, where=f"the {policy} split", manifest=shlex.quote(manifest))
+        audit.refuse_copies(found, task.split, manifest=shlex.quote(manifest))
     except SplitError:
         if folder.is_local:
             exclusions.write(Path(manifest), audit.suggest_exclusions(task.prepared, task.split))
@@ -114,7 +118,7 @@ def _run_studies(
     """Run the requested studies, and the occlusion study if there is audio.
 
     Returns:
-        The errors of studies that could not be run: one must not abort the others, which may take hours.
+        The errors of studies that could not be run: one must not stop the others, which may take hours.
     """
     from genrelab.studies import doubts, honesty, learning_curve, occlusion, robustness
 
@@ -129,33 +133,34 @@ def _run_studies(
         except (ModelError, SplitError, DatasetError) as e:
             errors.append(e)
     if "robustness" in names:
-        robustness.study(prepared, run, settings, jobs=None, notify=notify, bar=bar)
-    occlusion.study(prepared, run, settings, jobs=None, notify=notify, bar=bar)
+        robustness.study(run, settings, jobs=None, notify=notify, bar=bar)
+    occlusion.study(run, jobs=None, notify=notify, bar=bar)
     return errors
 
 
 def check_settings(settings: TrainSettings, views: Mapping[str, View]) -> None:
-    """Check settings before any work, not after it.
+    """Check settings before any work.
 
     Args:
         views: the views that exist, or will once they are prepared.
 
     Raises:
         SettingsError: invalid `--view` or `--pca`.
-        ModelError: a model that was named cannot be trained here, or has more columns than it takes without PCA.
+        ModelError: a named model cannot be trained here, or has too many columns without PCA.
     """
     pca = settings.pca
     if settings.view is not None and settings.view not in views:
-        raise SettingsError(f"--view {settings.view}: there is only {', '.join(views)}")
+        raise SettingsError(f"--view {settings.view} is not prepared: use one of {', '.join(views)}")
     if pca is not None and pca >= 1 and pca != int(pca):
-        raise SettingsError(f"--pca must be a share below 1 or a whole number. Received: {pca}")
+        rule = "--pca must be a share of the variance (above 0 and below 1) or a whole number of components"
+        raise SettingsError(f"{rule}. Received: {pca}")
     for name in settings.models or registry.known_models():
         model = registry.model_class(name)
         need = model.missing_requirement(settings)
         if settings.models and need:
             raise MissingRequirementError(need)
         if not settings.models and (settings.view is None or settings.view not in model.views):
-            continue  # with `all`, untrainable models are only listed, unless `--view` asks for them
+            continue  # with `all`, untrainable models are only listed, unless `--view` names their view
         n = math.prod(views[view_of(model, settings, views)].shape)
         if reason := model.too_many_columns(settings, n):
             raise ModelError(reason)
@@ -167,9 +172,11 @@ def _run_info(
     labels = task.labels(chooses=False)
     roles = np.array(task.split.roles)
     majority, genre = metrics.majority(labels.y[labels.role == "fit"], labels.y[roles == "score"])
+    synthesised = os.path.isfile(Path(task.prepared.about["root"], MARKER_FILE))  # noqa: PTH113 - it never raises
+    corrupt = {v: c for v, c in model_runs.corrupt.items() if c}
     return {
         "schema": SCHEMA_VERSION,
-        "dataset": {**task.dataset_json(), "corrupt": {v: c for v, c in model_runs.corrupt.items() if c}},
+        "dataset": {**task.dataset_json(), "synthesised": synthesised, "corrupt": corrupt},
         "split": {**task.split_json(), "asked": settings.split},
         "part": task.split.scored_part,
         "chance": metrics.chance(len(task.genres)),
@@ -186,8 +193,6 @@ def _run_info(
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "genrelab": __version__}
     for name in VERSIONS:
-        try:
+        with suppress(PackageNotFoundError):  # only one of tensorflow and tensorflow-cpu is installed
             found[name] = version(name)
-        except PackageNotFoundError:  # only one of tensorflow and tensorflow-cpu is installed
-            continue
     return found

@@ -1,5 +1,5 @@
-"""Genres written into the tags of a library, and taken back; playlists.
+"""Writes genres into the tags of a library, and restores the earlier tags; writes playlists.
 
-In: a folder and a classifier. Out: tagged copies that replaced the files, and a journal. Start with `tag.py` and
+In: a folder and a classifier. Out: tagged files, and a journal that restores them. Start with `tag.py` and
 `untag.py`; `formats.py` knows the 13 containers.
 """

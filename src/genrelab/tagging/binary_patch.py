@@ -1,13 +1,14 @@
 """Binary patches that restore a file, byte for byte, from a version that differs in its tags.
 
-A patch lists ranges to copy from the later file and literal bytes to insert between them. Writing tags changes the
-size of one region, and perhaps single numbers elsewhere (sizes, offsets, page numbers): what lies before the region
-keeps its offset, what lies behind it is shifted by the difference of the sizes. So two comparisons find nearly all.
+A patch lists ranges to copy from the later file, and literal bytes between them. Writing tags changes the size of one
+region, and perhaps single numbers elsewhere (sizes, offsets, page numbers): data before the region keep their offset,
+data after it are shifted by the difference in size. So two comparisons find nearly everything.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,13 +17,14 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1 << 20
+from genrelab.audio.content_hash import BLOCK, blocks
+
 CELL = 512
-"""Resolution, in bytes, of the search for the boundary between unmoved and shifted data."""
+"""Resolution, in bytes, of the search for the boundary between unmoved and shifted data; bytes compared at once."""
 JOIN = 24
-"""Differences closer to each other than this are joined: a copy operation for the gap would take as much room."""
+"""Closer differences are joined: a copy operation for the gap would need as much space."""
 PROBE = 32
-"""Length in bytes of a sample that is searched for nearby, such as in the middle of a cover that was moved."""
+"""Length in bytes of a sample that is searched for nearby, such as inside a cover that was moved."""
 MAX_PROBES = 256
 SEARCH_RADIUS = 1 << 18
 
@@ -34,7 +36,7 @@ ByteSpan = tuple[int, int]
 
 
 class PatchError(Exception):
-    """The patch is damaged, or made for another file."""
+    """The patch is damaged, or belongs to another file."""
 
 
 def make(earlier: BinaryIO, later: BinaryIO) -> bytes:
@@ -42,14 +44,12 @@ def make(earlier: BinaryIO, later: BinaryIO) -> bytes:
     size, moved = _size(earlier), _size(later) - _size(earlier)
     boundary = _find_boundary(earlier, later, size, moved)
     ops = bytearray()
-    at = 0
-    for start, end in [*_differences(earlier, later, size, moved, boundary), (size, size)]:
-        if at < boundary < start:
-            ops += _encode_operation(at, boundary - at)
-            at = boundary
-        ops += _encode_operation(at + (moved if at >= boundary else 0), start - at)
-        ops += _encode_gap(_read(earlier, start, end - start), later, start, moved)
-        at = end
+    for at, end, shift in ((0, boundary, 0), (boundary, size, moved)):
+        for start, stop in _differences(earlier, later, at, end, shift):
+            ops += _encode_operation(at + shift, start - at)
+            ops += _encode_gap(_read(earlier, start, stop - start), later, start, moved)
+            at = stop
+        ops += _encode_operation(at + shift, end - at)
     return zlib.compress(bytes(ops), 9)
 
 
@@ -63,19 +63,16 @@ def apply(patch: bytes, later: BinaryIO, write: Callable[[bytes], object], size:
     written = 0
     for offset, length, literal in _operations(patch):
         if written + length + len(literal) > size:
-            raise PatchError("it makes more than the file that it is for")
-        later.seek(offset)
-        while length > 0 and (block := later.read(min(BLOCK, length))):
+            raise PatchError("the file would become longer than it was")
+        for block in itertools.chain(blocks(later, offset, length), (literal,)):
             write(block)
-            written, length = written + len(block), length - len(block)
-        write(literal)
-        written += len(literal)
+            written += len(block)
     if written != size:
-        raise PatchError("it makes less than the file that it is for")
+        raise PatchError("the file would become shorter than it was")
 
 
 def _operations(patch: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(offset, length, literal) of each operation; read in blocks, as a hostile patch would fill the memory."""
+    """(offset, length, literal) of each operation; read in blocks, as a hostile patch could fill the memory."""
     unpacked = _PatchReader(patch)
     try:
         while head := unpacked.read(OP.size):
@@ -106,7 +103,7 @@ class _PatchReader:
             self._packed, self._block = self._zlib.unconsumed_tail, io.BytesIO(block)
             got += self._block.read(n - len(got))
         if len(got) < n and not self._zlib.eof:
-            raise zlib.error("it was cut off")
+            raise zlib.error("it is cut off")
         return got
 
 
@@ -124,7 +121,7 @@ def _read(f: BinaryIO, offset: int, n: int) -> bytes:
 
 
 def _matches(block: NDArray[np.uint8], later: BinaryIO, at: int) -> NDArray[np.bool_]:
-    """Which bytes of the block, shape (bytes,), equal those of the later file from `at`; `at` may be out of range."""
+    """Which bytes of the block, shape (bytes,), equal those of the later file from `at`, even out of range."""
     outside = max(0, -at)
     there = np.frombuffer(_read(later, at + outside, max(0, len(block) - outside)), np.uint8)
     agrees = np.zeros(len(block), np.bool_)
@@ -132,15 +129,15 @@ def _matches(block: NDArray[np.uint8], later: BinaryIO, at: int) -> NDArray[np.b
     return agrees
 
 
-def _blocks(f: BinaryIO, size: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    for at in range(0, size, BLOCK):
-        yield at, np.frombuffer(_read(f, at, BLOCK), np.uint8)
+def _blocks(f: BinaryIO, start: int, end: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    for at in range(start, end, BLOCK):
+        yield at, np.frombuffer(_read(f, at, min(BLOCK, end - at)), np.uint8)
 
 
 def _find_boundary(earlier: BinaryIO, later: BinaryIO, size: int, moved: int) -> int:
-    """The offset up to which bytes are unmoved: the one with the fewest differences."""
+    """The offset up to which bytes are not shifted: that with the fewest differences."""
     stayed, shifted = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
-    for at, block in _blocks(earlier, size if moved else 0):
+    for at, block in _blocks(earlier, 0, size if moved else 0):
         cells = np.arange(0, len(block), CELL)
         stayed.append(np.add.reduceat(~_matches(block, later, at), cells, dtype=np.int64))
         shifted.append(np.add.reduceat(~_matches(block, later, at + moved), cells, dtype=np.int64))
@@ -148,14 +145,11 @@ def _find_boundary(earlier: BinaryIO, later: BinaryIO, size: int, moved: int) ->
     return min(size, int((before + behind[-1] - behind).argmin()) * CELL) if moved else size
 
 
-def _differences(earlier: BinaryIO, later: BinaryIO, size: int, moved: int, boundary: int) -> list[ByteSpan]:
-    """Runs of the earlier file that differ from the later one at the expected offset; near ones joined."""
+def _differences(earlier: BinaryIO, later: BinaryIO, begin: int, finish: int, shift: int) -> list[ByteSpan]:
+    """Runs in a stretch of the earlier file that differ from the shifted ones of the later file; close ones joined."""
     runs: list[ByteSpan] = []
-    for at, block in _blocks(earlier, size):
-        agrees = _matches(block, later, at) if at < boundary else _matches(block, later, at + moved)
-        if at < boundary < at + len(block):
-            agrees[boundary - at :] = _matches(block[boundary - at :], later, boundary + moved)
-        differing = np.flatnonzero(~agrees) + at
+    for at, block in _blocks(earlier, begin, finish):
+        differing = np.flatnonzero(~_matches(block, later, at + shift)) + at
         for part in np.split(differing, np.flatnonzero(np.diff(differing) > JOIN) + 1):
             if not len(part):
                 continue
@@ -167,7 +161,7 @@ def _differences(earlier: BinaryIO, later: BinaryIO, size: int, moved: int, boun
 
 
 def _encode_gap(gap: bytes, later: BinaryIO, at: int, moved: int) -> bytes:
-    """Operations for a run that differs: frames that moved are copied, the rest is stored as literals."""
+    """Operations for a run that differs: moved frames are copied, the rest is stored as literals."""
     if len(gap) < 2 * PROBE:
         return _encode_operation(0, 0, gap)
     base = max(0, at - SEARCH_RADIUS)
@@ -190,11 +184,9 @@ def _encode_gap(gap: bytes, later: BinaryIO, at: int, moved: int) -> bytes:
 
 def _common_prefix(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
     """Length of the common prefix of two arrays, each of shape (bytes,)."""
-    n, at, step = min(len(a), len(b)), 0, CELL
-    while at < n:
-        end = min(n, at + step)
-        differing = np.flatnonzero(a[at:end] != b[at:end])
-        if len(differing):
+    n = min(len(a), len(b))
+    for at in range(0, n, CELL):  # not at once: a long gap of many short matches would take minutes
+        end = min(at + CELL, n)
+        if len(differing := np.flatnonzero(a[at:end] != b[at:end])):
             return at + int(differing[0])
-        at, step = end, 2 * step
     return n

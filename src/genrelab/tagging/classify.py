@@ -1,4 +1,4 @@
-"""The classifier of a library, with its cache, and which genres of a prediction count and how they are called."""
+"""The classifier of a library with its cache, and the genres that are written for a prediction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from genrelab.core.config import MIN_CONFIDENCE
 from genrelab.core.errors import SettingsError
 from genrelab.core.progress import Progress, ignore
 from genrelab.identity.genre_map import GenreMap
@@ -18,14 +19,11 @@ from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Decision, Prediction
 from genrelab.tagging.write_tag import OnWritten
 
-MIN_CONFIDENCE = 0.5
-"""Below it a genre is more likely wrong than right."""
-
 NO_MUSIC = "does not sound like music"
-"""The reason of a file in which the model hears no music."""
+"""Why no genre is written for a sound that is not music."""
 
 Classify = Callable[[Iterable[Path]], Iterator[Prediction]]
-"""Returns the predictions of files, in their order; may consume files ahead."""
+"""Returns the predictions of files, in their order; may read file names in advance."""
 
 
 @contextmanager
@@ -50,25 +48,25 @@ def open_classifier(
 
 @contextmanager
 def open_cache_update() -> Iterator[OnWritten]:
-    """The callback alone, where nothing is classified."""
+    """Only the callback, where nothing is classified."""
     with open_cache() as cache:
         yield partial(_rekey, cache)
 
 
 def _rekey(cache: PredictionCache, path: Path) -> None:
-    with suppress(OSError):  # gone again: classified anew if it turns up
+    with suppress(OSError):  # it is gone: classified again if it comes back
         cache.rekey(path)
 
 
 @dataclass(frozen=True)
 class GenreChoice:
-    """Which genres of a prediction count, and how they are called.
+    """Which genres of a prediction are used, and their names.
 
     Attributes:
-        min_confidence: genres whose probability is below it do not count.
-        n_genres: how many count at most, the most probable first.
-        decision: the classifier's, for the second and further genres: it has been applied to the first.
-        own_names: the model's genres are the owner's own words, which are kept; others get their usual name.
+        min_confidence: minimum probability of a genre.
+        n_genres: maximum number of genres, the most probable first.
+        decision: the classifier's, for the second and further genres; it has been applied to the first.
+        own_names: the model's genres are the owner's own names, which are kept; others get their usual name.
         genre_map: the owner's names for the model's genres.
     """
 
@@ -85,7 +83,7 @@ class GenreChoice:
             raise SettingsError(f"--genres must be 1 or more. Received: {self.n_genres}")
 
     def genres(self, prediction: Prediction) -> tuple[str, ...]:
-        """The genres that count, as the model calls them; none if the first does not."""
+        """The genres that are used, by the model's names; none if the first one is not."""
         if prediction.genre in (None, UNKNOWN) or (prediction.confidence or 0.0) < self.min_confidence:
             return ()
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
@@ -96,10 +94,10 @@ class GenreChoice:
         return 0 < probability >= self.min_confidence and self.decision.counts(genre, probability)
 
     def names(self, genres: Iterable[str], *, as_written: bool = False) -> tuple[str, ...]:
-        """What genres are called, each name once; empty if the map leaves all of them out.
+        """The names of genres, each once; empty if the map omits all of them.
 
         Args:
-            as_written: a name for which the map has no row stays as it is, as those of a file's own tags do.
+            as_written: a name without a row in the map stays as it is, such as one from a file's own tags.
         """
         genre_map = self.genre_map or GenreMap({})
         return tuple(genre_map(genres, otherwise=str if as_written else self._spell))
@@ -108,7 +106,7 @@ class GenreChoice:
         return genre if self.own_names else usual_name(genre)
 
     def doubt(self, prediction: Prediction) -> str:
-        """Why no genre of a prediction counts."""
+        """Why no genre of a prediction is used."""
         if prediction.unknown_because == NOT_MUSIC:
             return NO_MUSIC
         guess = prediction.guess or UNKNOWN
@@ -116,13 +114,13 @@ class GenreChoice:
         if prediction.genre == UNKNOWN:
             missing = self.decision.missing_support(guess, name)
         else:
-            missing = f"less than {100 * self.min_confidence:g} %"
+            missing = f"confidence below {100 * self.min_confidence:g} %"
         return f"perhaps {name}; {missing}" if missing else f"perhaps {name}"
 
     def same(self, before: Iterable[str], after: Iterable[str]) -> bool:
-        """Do a file's genres say the same as those to be written? The owner's spelling is kept then.
+        """Are a file's genres those to be written, apart from the spelling, which is kept?
 
-        With a map the owner has said how names are spelled.
+        With a map the spelling counts, as the owner has chosen it.
         """
         key = str if self.genre_map is not None else spelling_key
         return [key(genre) for genre in before] == [key(genre) for genre in after]

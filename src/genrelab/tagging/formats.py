@@ -1,6 +1,6 @@
-"""The tag formats that mutagen writes, behind one interface: how each names a field and is saved without loss.
+"""The tag formats that mutagen writes, with one interface: the keys of fields, and saving without loss.
 
-ID3v2, the most complicated of them, has a file of its own: `id3.py`.
+ID3v2, the most complicated one, has its own file: `id3.py`.
 
 | tags | in | genre | another field NAME |
 |---|---|---|---|
@@ -13,6 +13,7 @@ ID3v2, the most complicated of them, has a file of its own: `id3.py`.
 
 from __future__ import annotations
 
+# ruff: noqa: D102 - `TagFormat` documents the methods that its subclasses override
 import hashlib
 import io
 import itertools
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.audio.content_hash import atoms
-from genrelab.audio.tag_blocks import APEV2, TagBlock, read_at, tags_before, tags_behind
+from genrelab.audio.tag_blocks import APEV2, TagBlock, read_at, tags_after, tags_before
 from genrelab.core.errors import TagError
 
 FieldValues = Mapping[str, list[str]]
@@ -67,7 +68,7 @@ class TagFormat:
             yield key, digest(value)
 
     def other_blocks(self, path: Path) -> list[str]:
-        """A digest of every other tag around the stream, which saving must not touch."""
+        """A digest of every other tag around the stream, which saving must not change."""
         return []
 
 
@@ -77,8 +78,8 @@ class Vorbis(TagFormat):
     def load(self, kind: Any, path: Path) -> Any:
         audio = kind(path)
         for key, value in audio.tags or ():
-            if "\ufffd" in value or re.fullmatch(r"unknown\d+", key):  # mutagen's substitutes for what it cannot read
-                raise TagError(path, "a comment is not UTF-8 and would be damaged: mend it with a tag editor first")
+            if "\ufffd" in value or re.fullmatch(r"unknown\d+", key):  # mutagen's substitutes for unreadable text
+                raise TagError(path, "a comment is not UTF-8 and would be damaged: repair it with a tag editor first")
         return audio
 
     def items(self, audio: Any) -> Iterator[tuple[str, str]]:
@@ -86,7 +87,7 @@ class Vorbis(TagFormat):
 
 
 class Flac(Vorbis):
-    """Vorbis comments in FLAC, which has other metadata blocks as well."""
+    """Vorbis comments in FLAC, which also has other metadata blocks."""
 
     def items(self, audio: Any) -> Iterator[tuple[str, str]]:
         yield from super().items(audio)
@@ -95,8 +96,8 @@ class Flac(Vorbis):
                 yield f"block {block.code}", digest(block.write())
 
     def other_blocks(self, path: Path) -> list[str]:
-        before, behind = blocks_around(path)
-        return digests(path, [*before, *behind])
+        before, after = blocks_around(path)
+        return digests(path, [*before, *after])
 
 
 class Mp4(TagFormat):
@@ -116,7 +117,7 @@ class Mp4(TagFormat):
         super().save(audio, path, new_values)
         # mutagen moves the offsets of the first fragment only
         if path.stat().st_size != size and _has_absolute_offsets(path):
-            raise TagError(path, "an MP4 in fragments that cannot be moved: remux it first (ffmpeg -i IN -c copy OUT)")
+            raise TagError(path, "a fragmented MP4 that cannot be changed: remux it first (ffmpeg -i IN -c copy OUT)")
 
 
 class Asf(TagFormat):
@@ -138,8 +139,8 @@ class Ape(TagFormat):
         from mutagen import apev2
 
         audio = kind(path)
-        _, behind = blocks_around(path)
-        if (own := _last_ape(behind)) is not None:  # mutagen finds it before few others only
+        _, after = blocks_around(path)
+        if (own := _last_ape(after)) is not None:  # mutagen finds it only before some others
             with path.open("rb") as f:
                 audio.tags = apev2.APEv2(io.BytesIO(read_at(f, own.start, own.end - own.start)))
         return audio
@@ -149,9 +150,9 @@ class Ape(TagFormat):
         return list(value) if value is not None and value.kind == 0 else []
 
     def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
-        with path.open("r+b") as f:  # mutagen would remove what stands behind its own tag, or write behind it
-            behind = list(itertools.takewhile(lambda block: block.kind != APEV2, tags_behind(f, f.seek(0, 2))))
-            start = behind[-1].start if behind else f.seek(0, 2)
+        with path.open("r+b") as f:  # mutagen would remove other tags after its own, or write after them
+            after = list(itertools.takewhile(lambda block: block.kind != APEV2, tags_after(f, f.seek(0, 2))))
+            start = after[-1].start if after else f.seek(0, 2)
             f.seek(start)
             rest = f.read()
             f.truncate(start)
@@ -160,21 +161,21 @@ class Ape(TagFormat):
             f.write(rest)
 
     def other_blocks(self, path: Path) -> list[str]:
-        before, behind = blocks_around(path)
-        own = _last_ape(behind)
+        before, after = blocks_around(path)
+        own = _last_ape(after)
         if own is None:
             before = [block for block in before if block.kind != APEV2]
-        return digests(path, [block for block in (*before, *behind) if block is not own])
+        return digests(path, [block for block in (*before, *after) if block is not own])
 
 
-def _last_ape(behind: Sequence[TagBlock]) -> TagBlock | None:
-    return next((block for block in behind if block.kind == APEV2), None)
+def _last_ape(after: Sequence[TagBlock]) -> TagBlock | None:
+    return next((block for block in after if block.kind == APEV2), None)
 
 
 def blocks_around(path: Path) -> tuple[list[TagBlock], list[TagBlock]]:
-    """Every tag before the stream, and every one behind it, the last one first."""
+    """Every tag before the stream, and every one after it, the last one first."""
     with path.open("rb") as f:
-        return tags_before(f), tags_behind(f, f.seek(0, 2))
+        return tags_before(f), tags_after(f, f.seek(0, 2))
 
 
 def digests(path: Path, blocks: Sequence[TagBlock]) -> list[str]:

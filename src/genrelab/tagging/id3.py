@@ -1,11 +1,12 @@
-"""ID3v2 in MP3, WAV and AIFF: our frames change, every other one is kept byte for byte.
+"""ID3v2 in MP3, WAV and AIFF: genrelab's frames change, every other one is kept byte for byte.
 
-Mutagen writes frames as it parsed them: one that it cannot read, or a date in words, would be lost. So all others are
-passed to it as unknown frames, which it writes unchanged; it drops only empty frames, which the standard forbids.
+Mutagen writes frames as it parsed them, and so would lose one that it cannot read, or a date in words. So all others
+are passed to it as unknown frames, which it writes unchanged; it drops only empty frames, which the standard forbids.
 """
 
 from __future__ import annotations
 
+# ruff: noqa: D102 - `TagFormat` documents the methods that its subclasses override
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,11 +16,11 @@ from genrelab.audio.content_hash import chunks
 from genrelab.audio.file_tags import read_file_tags
 from genrelab.audio.tag_blocks import ID3V2, read_at, syncsafe
 from genrelab.core.errors import TagError
-from genrelab.core.text import join_first, pluralize
+from genrelab.core.text import join_first
 from genrelab.tagging.formats import FieldValues, TagFormat, blocks_around, digest, digests
 
 NEW_ID3_VERSION = 3
-"""ID3v2.3 is what every player, car and version of Windows reads."""
+"""Every player, car and version of Windows reads ID3v2.3."""
 
 
 _NAME = re.compile(rb"[A-Z0-9]{4}")
@@ -58,14 +59,14 @@ class Id3(TagFormat):
         self.save_id3(tags, path, v2_version=4 if tags.version >= (2, 4) else 3, v23_sep=None)
 
     def new_tags(self, audio: Any, path: Path) -> Any:
-        """Tags for a file without ID3v2, with what others in it say: players look into ID3v2 first."""
+        """Tags for a file without ID3v2, with the values of its other tags, as players read ID3v2 first."""
         audio.add_tags()
         tags = audio.tags
         self.copy_values(tags, path)
         return tags
 
     def copy_values(self, tags: Any, path: Path) -> None:
-        """Give new tags the names that other tags of the file have."""
+        """Copy title, album and artist of the file's other tags."""
         from mutagen import id3
 
         tags.version = (2, NEW_ID3_VERSION, 0)
@@ -112,7 +113,7 @@ class Mp3(Id3):
     def new_tags(self, audio: Any, path: Path) -> Any:
         from mutagen import id3
 
-        try:  # ID3v1's values, which mutagen reads where there is no ID3v2
+        try:  # mutagen reads ID3v1 if there is no ID3v2
             tags = id3.ID3(path, v2_version=NEW_ID3_VERSION)
         except id3.ID3NoHeaderError:
             tags = id3.ID3()
@@ -126,13 +127,13 @@ class Mp3(Id3):
     def save_id3(self, tags: Any, path: Path, **how: Any) -> None:
         from mutagen import id3
 
-        behind = path.stat().st_size - tags.size
+        after = path.stat().st_size - tags.size
         with path.open("rb") as f:
-            f.seek(-min(behind, 131), 2)  # how far mutagen looks for an ID3v1 tag, which it would rewrite
+            f.seek(-min(after, 131), 2)  # mutagen would rewrite an ID3v1 tag within this distance
             tail = f.read()
         tags.save(path, v1=1, **how)
         with path.open("r+b") as f:
-            f.truncate(id3.ID3(path, load_v1=False).size + behind)
+            f.truncate(id3.ID3(path, load_v1=False).size + after)
             f.seek(-len(tail), 2)
             f.write(tail)
 
@@ -147,13 +148,13 @@ class Mp3(Id3):
             return f.read(size)
 
     def other_blocks(self, path: Path) -> list[str]:
-        before, behind = blocks_around(path)
+        before, after = blocks_around(path)
         own = next((block for block in before if not block.start and block.kind == ID3V2), None)
-        return digests(path, [block for block in (*before, *behind) if block is not own])
+        return digests(path, [block for block in (*before, *after) if block is not own])
 
 
-def refuse_flac_behind_tags(path: Path) -> None:
-    """Refuse a FLAC file behind more than one ID3v2 tag, in which mutagen sees no FLAC.
+def refuse_flac_after_tags(path: Path) -> None:
+    """Refuse a FLAC file after more than one ID3v2 tag, which mutagen does not recognise.
 
     Raises:
         TagError: it is one.
@@ -164,12 +165,12 @@ def refuse_flac_behind_tags(path: Path) -> None:
         is_flac = before and read_at(f, before[-1].end, 4) == b"fLaC"
     if is_flac and [block.kind for block in before] != [ID3V2]:
         kinds = join_first([block.kind for block in before])
-        remedy = "remove them with a tag editor, or copy the sound: ffmpeg -i IN.flac -map_metadata 0 -c copy OUT.flac"
-        raise TagError(path, f"a FLAC file behind {pluralize(before, 'tag')} of other formats ({kinds}): {remedy}")
+        remedy = "remove them with a tag editor, or copy the audio: ffmpeg -i IN.flac -map_metadata 0 -c copy OUT.flac"
+        raise TagError(path, f"a FLAC file with tags of other formats before its audio ({kinds}): {remedy}")
 
 
 def _remove_footer(path: Path) -> None:
-    """Remove the footer of a tag at the start of a file: it repeats the header, and mutagen would leave it behind."""
+    """Remove the footer of a tag at the start of a file: it repeats the header, and mutagen would not update it."""
     before, _ = blocks_around(path)
     content = path.read_bytes() if before and before[0].kind == ID3V2 else b""
     if content[:4] == b"ID3\4" and content[5] & 0x10:

@@ -1,7 +1,7 @@
-"""The journal of one tagging, DIR/.genrelab/tags-<UTC time>.jsonl: one line per file, written before it is replaced.
+"""The journal of one run of `tag`, FOLDER/.genrelab/tags-TIME.jsonl: one line per file, written before it is replaced.
 
-A line holds the patch that restores the earlier file byte for byte (see `binary_patch.py`), so that a library can be
-restored without a copy of it. Paths are relative to DIR, which may be moved.
+A line holds the patch that restores the earlier file byte for byte (see `binary_patch.py`), so that no copy of the
+library is needed. Paths are relative to FOLDER, which may be moved.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from genrelab.core.errors import TagError
 
 FOLDER = ".genrelab"
 VERSION = 2
-"""Version 1 held one genre as a text in `after`, version 2 holds a list; both are read."""
+"""In version 1 `after` was one genre, in version 2 it is a list; both are read."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Entry:
     """One file that was tagged.
 
     Attributes:
-        path: relative to DIR, with forward slashes.
-        field: the field that was written; None: the genre's own.
-        before, provenance_before: earlier values of the field and of our own field.
-        after, provenance: the genres, and the text, that were written there.
+        path: relative to FOLDER, with forward slashes.
+        field: the field that was written; None: the genre field.
+        before, provenance_before: earlier values of that field, and of the field with the origin.
+        after, provenance: the genres and the origin that were written.
         confidence: of the model.
         payload_sha256: of the audio, which does not change.
         size_before, sha256_before: of the whole file before.
@@ -64,7 +64,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class UnreadableLine:
-    """An invalid line of a journal; `torn`: the last one, cut off by a kill before its file was changed."""
+    """An invalid line of a journal; `torn`: the last one, incomplete since `tag` was killed."""
 
     line: int
     reason: str
@@ -75,7 +75,7 @@ class TagJournal:
     """Appends entries; the file is created with the first one.
 
     Args:
-        folder: DIR.
+        folder: FOLDER.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,7 +84,7 @@ class TagJournal:
         self._file: FileIO | None = None
 
     def append(self, entry: Entry) -> None:
-        """Write one line and wait until it is on disk.
+        """Write one line, and wait until it is on disk.
 
         Raises:
             OSError: it cannot be written; the journal is unchanged.
@@ -117,7 +117,7 @@ class TagJournal:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power cut; on Windows it does anyway."""
+    """Make a new name in a folder survive a power cut; on Windows it does without this."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -141,7 +141,7 @@ def read_newest_first(journal: Path) -> Iterator[Entry | UnreadableLine]:
                 f.seek(starts[number - 1])
                 yield _parse_line(f.readline(), number, number == len(starts))
     except OSError as e:
-        raise TagError(journal, f"cannot be read ({e.strerror}): name a tags-….jsonl of DIR/{FOLDER}") from e
+        raise TagError(journal, f"cannot be read ({e.strerror}): give FOLDER/{FOLDER}/tags-TIME.jsonl") from e
 
 
 def _parse_line(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
@@ -149,7 +149,7 @@ def _parse_line(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
         fields = json.loads(line)
         version = fields.pop("version", None) if isinstance(fields, dict) else None
         if version not in (1, VERSION) or isinstance(version, bool):
-            reason = f"is not of version 1 to {VERSION} of the journal: use the genrelab that wrote it"
+            reason = f"has an unknown version (known: 1 to {VERSION}): use the version of genrelab that wrote it"
             return UnreadableLine(number, reason, False)
         if version == 1:
             fields["after"] = [fields["after"]]
@@ -158,28 +158,29 @@ def _parse_line(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
         entry = Entry(**{**fields, "undo": base64.b64decode(fields["undo"], validate=True)})
         _check_types(entry)
     except (ValueError, TypeError, KeyError, RecursionError) as e:
-        torn = last and not line.endswith(b"\n")
-        return UnreadableLine(number, "was cut off" if torn else f"is damaged ({' '.join(str(e).split())})", torn)
+        if last and not line.endswith(b"\n"):
+            return UnreadableLine(number, "incomplete: `tag` was stopped before it changed the file", True)
+        return UnreadableLine(number, f"is damaged ({' '.join(str(e).split())})", False)
     return entry
 
 
 def _text_list(values: object) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValueError("what should be a list of texts is not")
+        raise ValueError("a value is not a list of strings")
     return tuple(values)
 
 
 def _check_types(entry: Entry) -> None:
     texts = (entry.path, entry.provenance, entry.payload_sha256, entry.sha256_before, entry.sha256_after)
     if not all(isinstance(text, str) for text in (*texts, entry.field or "")):
-        raise ValueError("what should be text is not")
+        raise ValueError("a value is not a string")
     if not isinstance(entry.size_before, int) or not isinstance(entry.confidence, (int, float)):
-        raise ValueError("what should be a number is not")
+        raise ValueError("a value is not a number")
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Lock DIR/.genrelab for one run at a time; the lock is released when the process ends, however it ends.
+    """Lock FOLDER/.genrelab for one run at a time; the lock ends with the process.
 
     Raises:
         TagError: another run holds it, or the folder is not writable.
@@ -188,31 +189,31 @@ def lock(folder: Path) -> Iterator[None]:
         (folder / FOLDER).mkdir(exist_ok=True)
         f = (folder / FOLDER / "lock").open("ab")
     except OSError as e:
-        raise TagError(folder, f"no journal can be kept here ({e.strerror}): nothing was changed") from e
+        raise TagError(folder, f"cannot write a journal here ({e.strerror}): nothing was changed") from e
     with f:
         try:
             lock_descriptor(f.fileno())
         except (BlockingIOError, PermissionError) as e:
-            raise TagError(folder, "another genrelab is at work on the tags here: wait for it, and run again") from e
+            raise TagError(
+                folder, "another genrelab is writing tags here: wait until it ends, then run the same command again"
+            ) from e
         except OSError:
-            pass  # a file system without locks: two runs would disturb each other, but lose nothing
+            pass  # a file system without locks: two runs would hinder each other, but lose nothing
         yield
 
 
 def is_locked(folder: Path) -> bool:
-    """Does another run hold the lock of that folder?"""
+    """Has another run locked that folder?"""
     try:
         with (folder / FOLDER / "lock").open("rb+") as f:
             lock_descriptor(f.fileno())
-    except (BlockingIOError, PermissionError):
-        return True
-    except OSError:  # there never was a run, or a file system without locks
-        return False
+    except OSError as e:  # others: no run so far, or a file system without locks
+        return isinstance(e, BlockingIOError | PermissionError)
     return False
 
 
 def lock_descriptor(descriptor: int) -> None:
-    """Lock an open file until it is closed; raises OSError if another process has locked it, or none can."""
+    """Lock an open file until it is closed; raises OSError if another process has locked it, or locks are missing."""
     if sys.platform == "win32":
         import msvcrt
 

@@ -1,4 +1,4 @@
-"""Extended M3U8 playlists in one folder: entries, names that any file system takes, and what may be replaced."""
+"""Extended M3U8 playlists in one folder: entries, valid file names, and which files may be replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genrelab.tagging import tags
 from genrelab.tagging.new_file import new_file
 
 MARK = "# Written by genrelab"
-"""A playlist with this line may be replaced; any other is left alone. It ends in an `origin_of`, except in old ones."""
+"""Only a playlist with this line is replaced. The line ends in an `origin_of`, except in old playlists."""
 
 FORBIDDEN_CHARACTERS = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 """Characters that some file systems refuse in names."""
@@ -30,9 +30,9 @@ class PlaylistItem:
     """A track of a playlist.
 
     Attributes:
-        confidence: by which a playlist is sorted.
+        confidence: the sort key of a playlist.
         path: the track.
-        lines: of the M3U8.
+        lines: its lines in the M3U8.
     """
 
     confidence: float
@@ -42,7 +42,7 @@ class PlaylistItem:
 
 def make_folder(out: Path) -> None:
     """Create the folder and check that it is writable, before the music is classified."""
-    what = "made a folder"
+    what = "created"
     try:
         out.mkdir(parents=True, exist_ok=True)
         what = "written to"
@@ -56,17 +56,17 @@ def entry(path: Path, out: Path, duration_s: float | None) -> str:
     """The lines of a track.
 
     Raises:
-        ValueError: it can be in no playlist; the text says why.
+        ValueError: why it cannot be in a playlist.
     """
     base = Path(os.path.realpath(out))
     relative = Path(os.path.relpath(Path(os.path.realpath(path.parent), path.name), base)).as_posix()
     if "\n" in relative or "\r" in relative:
-        raise ValueError("its name has a line break, which no playlist can hold: rename it")
+        raise ValueError("its name has a line break, which is impossible in a playlist: rename the file")
     try:
         relative.encode()
     except UnicodeEncodeError:
-        raise ValueError("its name is not UTF-8, which a playlist has to be: rename it") from None
-    if relative.startswith(("#", " ")):  # a comment, or what players strip
+        raise ValueError("its name is not UTF-8, which is impossible in a playlist: rename the file") from None
+    if relative.startswith(("#", " ")):  # a comment, or stripped by players
         relative = f"./{relative}"
     seconds = -1 if duration_s is None else round(duration_s)
     return f"#EXTINF:{seconds},{_title(path)}\n{relative}\n"
@@ -75,17 +75,17 @@ def entry(path: Path, out: Path, duration_s: float | None) -> str:
 def _title(path: Path) -> str:
     try:
         artist, title = tags.artist_and_title(path)
-    except OSError:  # it was classified: missing titles are no error
+    except OSError:  # a missing title is no error
         artist, title = "", ""
     name = " - ".join(part for part in (artist, title) if part) if title else path.stem
     return " ".join(printable(" ".join(name.split())).split())
 
 
 def file_names(titles: Iterable[str], *, reserved: str) -> dict[str, str]:
-    """For each title a name that is valid on any file system and differs from all others by more than case.
+    """A name for each title that is valid on any file system, and differs from all others by more than case.
 
     Args:
-        reserved: a name that none of them may have.
+        reserved: a name that no title may get.
     """
     names: dict[str, str] = {}
     taken = {reserved.casefold()}
@@ -104,25 +104,25 @@ def file_names(titles: Iterable[str], *, reserved: str) -> dict[str, str]:
 
 
 def origin_of(folder: Path, out: Path, kind: str) -> str:
-    """The end of a playlist's MARK line, the same for all playlists of one kind and library.
+    """The end of the MARK line, the same for all playlists of one kind and library.
 
     Args:
-        folder: the library; it is named from `out`, as its tracks are, so that both may move together.
+        folder: the library; its path is relative to `out`, so that both may move together.
         out: folder of the playlists.
-        kind: what there is one playlist for, such as `genre`.
+        kind: `genre` or `tag`.
     """
     library = Path(os.path.relpath(os.path.realpath(folder), os.path.realpath(out))).as_posix()
     return f"; by {kind}, of {json.dumps(library)}"
 
 
 def write(file: Path, title: str, items: list[PlaylistItem], origin: str) -> None:
-    """Write a playlist, the surest tracks first.
+    """Write a playlist, the most confident tracks first.
 
     Args:
         origin: see `origin_of`.
 
     Raises:
-        SettingsError: it cannot be written; the earlier one is still there.
+        SettingsError: it cannot be written; an earlier one is still there.
     """
     items = sorted(items, key=lambda item: (-item.confidence, str(item.path)))
     head = f"#EXTM3U\n{MARK} {__version__}, which replaces this file{origin}\n#PLAYLIST:{printable(title)}\n"
@@ -134,7 +134,7 @@ def write(file: Path, title: str, items: list[PlaylistItem], origin: str) -> Non
 
 
 def remove_stale(out: Path, current: Iterable[Path], origin: str) -> tuple[Path, ...]:
-    """Remove playlists of an earlier run that were not written again; return them. Those of other origin stay."""
+    """Remove and return playlists of this origin that were not written again."""
     current = list(current)
     ours = [file for file in sorted(out.glob("*.m3u8")) if (_mark(file) or "").endswith(origin)]
     stale = [file for file in ours if not any(map(file.samefile, current))]
@@ -144,14 +144,14 @@ def remove_stale(out: Path, current: Iterable[Path], origin: str) -> tuple[Path,
 
 
 def check_replaceable(files: Iterable[Path]) -> None:
-    """Raises SettingsError if one of them is there and was not written by genrelab."""
+    """Raise SettingsError if one of them exists and was not written by genrelab."""
     for file in files:
         if file.exists() and _mark(file) is None:
-            raise SettingsError(f"{file}: a playlist that genrelab did not write is in the way: choose another --out")
+            raise SettingsError(f"{file} exists, and genrelab did not write it: choose another --out")
 
 
 def _mark(file: Path) -> str | None:
-    """The MARK line; None: genrelab did not write this file, or it can't be read, so it is not ours to replace."""
+    """The MARK line; None if genrelab did not write this file, or it cannot be read."""
     try:
         if not file.is_file():
             return None

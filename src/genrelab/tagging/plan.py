@@ -1,10 +1,10 @@
-"""A plan of what `tag` would write, which a person may read and edit before it is applied.
+"""A plan: what `tag` would write, for a person to read and edit before it is applied.
 
-JSON Lines. The first line says where and with what:
+It is JSON Lines. The first line has the folder, the model and the field:
 
     {"root": "/home/me/Music", "model": "svm", "field": null}
 
-Each further line is a file to be changed, by its path below the root:
+Each other line is a file to change, with its path below the root:
 
     {"path": "a/b.mp3", "audio_sha256": "…", "old": ["Rock"], "new": ["Punk"], "confidence": 0.83}
 """
@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,9 +27,8 @@ from genrelab.core.progress import Notify, ignore
 from genrelab.core.text import is_printable_line
 from genrelab.tagging import replace_file, tags
 from genrelab.tagging.classify import Classify
-from genrelab.tagging.journal import TagJournal
 from genrelab.tagging.new_file import new_file
-from genrelab.tagging.tag import TagSettings, check_field, tag_files, would_tag
+from genrelab.tagging.tag import TagSettings, Write, check_field, tag_files, would_tag
 from genrelab.tagging.write_tag import (
     Candidate,
     OnResult,
@@ -47,7 +47,7 @@ class PlanHeader:
     Attributes:
         root: the library, an absolute path.
         model: name of the model that chose the genres.
-        field: the field to be written; None: the genre's own.
+        field: the field to write; None: the genre field.
     """
 
     root: str
@@ -57,13 +57,13 @@ class PlanHeader:
 
 @dataclass(frozen=True)
 class PlanLine:
-    """A file to be changed.
+    """A file to change.
 
     Attributes:
         path: relative to the root, with forward slashes.
         audio_sha256: of its audio without tags.
         old: its genres when the plan was made.
-        new: the genres to be written.
+        new: the genres to write.
         confidence: of the model.
     """
 
@@ -87,18 +87,18 @@ def make_plan(
     model: str,
     notify: Notify = ignore,
 ) -> None:
-    """Write down what `tag` would do with the same arguments; no audio file is touched.
+    """Write what `tag` would do with the same arguments; no audio file is changed.
 
     Args:
         file: the plan; it appears when it is complete.
         model: name of the model.
 
     Raises:
-        SettingsError: the plan is there already or cannot be written; see `tag`, too.
+        SettingsError: the plan exists or cannot be written; see also `tag`.
     """
     root = common_folder(names)
     if file.exists():
-        raise SettingsError(f"{printable(str(file))}: is there already: name another file for --plan, or remove it")
+        raise SettingsError(f"{printable(str(file))} exists: remove it, or choose another --plan")
     files = list(find_audio_files(names, settings.exclude, notify))
     with _new_plan(file) as out:
         header = PlanHeader(str(Path(root).resolve()), model, settings.field)
@@ -109,10 +109,10 @@ def make_plan(
             try:
                 audio = sha256_of_audio(path)
                 if replace_file.file_stamp(path) != candidate.seen:
-                    raise TagError(path, "was changed while genrelab was at work on it: run again")
+                    raise TagError(path, replace_file.CHANGED)
             except (TagError, OSError) as e:
                 return failed_result(path, e, row)
-            assert row.confidence is not None, "a row with nothing to write"
+            assert row.confidence is not None, "nothing to write"
             out.write(_to_line(PlanLine(path_below(root, path), audio, row.before, row.after, row.confidence)))
             return would_tag(candidate, row, model)
 
@@ -121,21 +121,17 @@ def make_plan(
 
 
 def _to_line(line: PlanHeader | PlanLine) -> bytes:
-    """JSON, ASCII only where it must be: names that are not UTF-8 survive, and genres stay readable."""
-    text = json.dumps(asdict(line), ensure_ascii=False) + "\n"
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return (json.dumps(asdict(line)) + "\n").encode()
+    """JSON with readable genres; bytes of a name that is not UTF-8 are escaped, as in JSON."""
+    return (json.dumps(asdict(line), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 @contextmanager
 def _new_plan(file: Path) -> Iterator[BinaryIO]:
-    """A file that appears at the end of the block, unless that fails."""
+    """The plan, which gets its name at the end of the block."""
     try:
         with new_file(file) as out:
             yield out
-    except BrokenPipeError:  # of our output, not of this file
+    except BrokenPipeError:  # of standard output, not of this file
         raise
     except OSError as e:
         raise SettingsError(f"{printable(str(file))}: cannot be written ({e.strerror}): choose another --plan") from e
@@ -145,10 +141,10 @@ def _new_plan(file: Path) -> Iterator[BinaryIO]:
 
 
 def apply_plan(file: Path, show: OnResult, *, dry_run: bool = False, on_written: OnWritten = ignore) -> Path | None:
-    """Write the genres of a plan; a file that was changed since is named and left as it is.
+    """Write the genres of a plan; a file that changed since then is reported and not written.
 
     Args:
-        file: what `make_plan` wrote; lines may have been edited or removed since.
+        file: the plan, in which lines may have been edited or removed.
         show: called with the result of each line.
         dry_run: only check; nothing is written.
         on_written: see `OnWritten`.
@@ -157,8 +153,8 @@ def apply_plan(file: Path, show: OnResult, *, dry_run: bool = False, on_written:
         The journal, None if nothing was written.
 
     Raises:
-        SettingsError: the plan cannot be read, or its first line is not clear.
-        TagError: the root is not writable, or another run is at work in it.
+        SettingsError: the plan cannot be read, or its first line is invalid.
+        TagError: the root is not writable, or another run writes tags in it.
         TaggingInterrupted: Ctrl-C.
     """
     with _open_plan(file) as f:
@@ -166,6 +162,9 @@ def apply_plan(file: Path, show: OnResult, *, dry_run: bool = False, on_written:
         root = Path(header.root)
         remove_leftovers = ignore if dry_run else replace_file.LeftoverRemover(root)
         with nullcontext() if dry_run else open_journal(root) as journal:
+            write: Write = would_tag
+            if journal is not None:
+                write = partial(write_tag, root=root, journal=journal, on_written=on_written)
             for number, text in enumerate(f, 2):
                 if text.strip():
                     found = _check_line(file, number, text, header)
@@ -173,20 +172,12 @@ def apply_plan(file: Path, show: OnResult, *, dry_run: bool = False, on_written:
                         show(found)
                     else:
                         remove_leftovers(found[0].path.parent)
-                        show(_apply_line(*found, header, journal, on_written))
+                        show(write(*found, header.model))
             return journal.path if journal is not None else None
 
 
-def _apply_line(
-    candidate: Candidate, row: TagResult, header: PlanHeader, journal: TagJournal | None, on_written: OnWritten
-) -> TagResult:
-    if journal is None:
-        return would_tag(candidate, row, header.model)
-    return write_tag(candidate, row, header.model, root=Path(header.root), journal=journal, on_written=on_written)
-
-
 def _check_line(file: Path, number: int, text: bytes, header: PlanHeader) -> tuple[Candidate, TagResult] | TagResult:
-    """The file that a line names and what is to be written into it; or a row that says why nothing is."""
+    """The file of a line and what to write into it; or the result if nothing is written."""
     where, root = f"{file}, line {number}", Path(header.root)
     try:
         line = _parse_line(text)
@@ -199,14 +190,14 @@ def _check_line(file: Path, number: int, text: bytes, header: PlanHeader) -> tup
         before = candidate.found.genres
         row = TagResult(str(path), "tagged", before, line.new, line.confidence)
         if sha256_of_audio(path) != line.audio_sha256:
-            raise TagError(path, f"is not the audio of the plan ({where}): plan again")
+            raise TagError(path, f"its audio changed after the plan was made ({where}): make a new plan")
         if before == line.new:
-            return replace(row, status="kept", after=(), reason="says the same already")
+            return replace(row, status="kept", after=(), reason="has this genre")
         if before != line.old:
-            raise TagError(path, f"its genre was changed since the plan was made ({where}): plan again")
+            raise TagError(path, f"its genre changed after the plan was made ({where}): make a new plan")
         replace_file.check_writable(path)
     except FileNotFoundError:
-        return TagResult(str(path), "failed", reason=f"is gone, but {where} names it: plan again")
+        return TagResult(str(path), "failed", reason=f"is gone, but listed in {where}: make a new plan")
     except (TagError, OSError) as e:
         return failed_result(path, e)
     return candidate, row
@@ -215,14 +206,13 @@ def _check_line(file: Path, number: int, text: bytes, header: PlanHeader) -> tup
 # --- read it ---
 
 
-@contextmanager
-def _open_plan(file: Path) -> Iterator[BinaryIO]:
+def _open_plan(file: Path) -> BinaryIO:
     try:
-        f = file.open("rb")
+        return file.open("rb")
     except OSError as e:
-        raise SettingsError(f"{printable(str(file))}: cannot be read ({e.strerror}): name what --plan wrote") from e
-    with f:
-        yield f
+        raise SettingsError(
+            f"{printable(str(file))}: cannot be read ({e.strerror}): give a file written by --plan"
+        ) from e
 
 
 def _read_header(file: Path, f: BinaryIO) -> PlanHeader:
@@ -235,16 +225,16 @@ def _read_header(file: Path, f: BinaryIO) -> PlanHeader:
         _require(header.field is None or isinstance(header.field, str), "field must be null or a name")
         check_field(header.field)
     except (ValueError, RecursionError, SettingsError) as e:
-        raise SettingsError(f"{where}: {printable(str(e))}: name a file that --plan wrote") from e
+        raise SettingsError(f"{where}: {printable(str(e))}: correct this line, or give a file written by --plan") from e
     if not Path(header.root).is_dir():
         root = printable(header.root)
-        raise SettingsError(f"{where}: {root}: no such folder: correct `root` if the music was moved")
+        raise SettingsError(f"{where}: {root}: no such folder: change `root` if the music was moved")
     return header
 
 
 def _parse_line(text: bytes) -> PlanLine:
     fields = _parse_object(text, PlanLine)
-    _require(isinstance(fields["path"], str), "path must be a text")
+    _require(isinstance(fields["path"], str), "path must be a string")
     audio = fields["audio_sha256"]
     _require(
         isinstance(audio, str) and bool(re.fullmatch("[0-9a-f]{64}", audio)),
@@ -253,15 +243,15 @@ def _parse_line(text: bytes) -> PlanLine:
     for name in ("old", "new"):
         values = fields[name]
         _require(
-            isinstance(values, list) and all(isinstance(v, str) for v in values), f"{name} must be a list of texts"
+            isinstance(values, list) and all(isinstance(v, str) for v in values), f"{name} must be a list of strings"
         )
         fields[name] = tuple(values)
-    _require(bool(fields["new"]), "new names no genre: delete the line to leave the file as it is")
+    _require(bool(fields["new"]), "new is empty: delete the line to leave the file as it is")
     for name in fields["new"]:
-        _require(bool(name.strip()) and is_printable_line(name), f"new holds {name!r}, which is no name of a genre")
+        _require(bool(name.strip()) and is_printable_line(name), f"new has {name!r}, which cannot be a genre")
     confidence = fields["confidence"]
     _require(
-        type(confidence) in (int, float) and 0 <= confidence <= 1,  # not of a NaN, and of a whole number of any size
+        type(confidence) in (int, float) and 0 <= confidence <= 1,  # neither NaN nor a boolean
         "confidence must be a number from 0 to 1",
     )
     return PlanLine(**fields)
@@ -271,7 +261,7 @@ def _parse_object(text: bytes, kind: Callable[..., PlanHeader | PlanLine]) -> di
     try:
         fields = json.loads(text)
     except ValueError as e:
-        raise ValueError(f"is no JSON ({e})") from e
+        raise ValueError("is not JSON") from e
     names = list(kind.__annotations__)
     _require(isinstance(fields, dict) and sorted(fields) == sorted(names), f"must be an object with {', '.join(names)}")
     return dict(fields)

@@ -1,4 +1,4 @@
-"""One playlist per genre of a library, or per descriptive tag, and one of unsure tracks; `m3u.py` writes the files."""
+"""One playlist per genre or descriptive tag of a library, and one for the other tracks; `m3u.py` writes the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from genrelab.predict.prediction import NOT_MUSIC, Prediction
 from genrelab.tagging import m3u, tags
 from genrelab.tagging.classify import Classify, GenreChoice
 
-UNSURE = "unsure"
+UNSURE, UNTAGGED = "unsure", "untagged"
+"""Playlists of tracks without a genre, and of tracks without a descriptive tag."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class PlaylistSettings:
     """Which playlists are written.
 
     Attributes:
-        choice: which genres count, and how they are called.
-        prefer_tags: a file that has genres in its own tags goes into theirs and is not classified.
+        choice: which genres are used, and their names.
+        prefer_tags: use the genres in a file's own tags, if any, instead of classifying it.
         by_tag: one playlist for each descriptive tag of the model, instead of genres; `choice.min_confidence` is its
             minimum probability.
-        exclude: patterns of files that are left out (see `find_audio_files`).
+        exclude: patterns of excluded files (see `find_audio_files`).
     """
 
     choice: GenreChoice = field(default_factory=GenreChoice)
@@ -43,8 +44,8 @@ class PlaylistResult:
 
     Attributes:
         files: playlist → number of its tracks.
-        removed: those of an earlier run, of the same kind and folder, that would be empty now; kept as long as a track
-            fails.
+        removed: playlists of an earlier run, of the same kind and folder, that would be empty now; they stay if a track
+            failed.
         failed: track → why it is in no playlist.
     """
 
@@ -55,10 +56,10 @@ class PlaylistResult:
 
 @dataclass(frozen=True)
 class _Found:
-    """What is known of one track.
+    """The playlists of one track.
 
     Attributes:
-        names: of the playlists that it goes into, and by what each is sorted; none: it is unsure.
+        names: its playlists, and the sort key in each; empty: no genre or tag is certain enough.
         confidence: of the model.
         from_tags: are these the genres of its own tags?
         error: why it is in no playlist.
@@ -73,10 +74,10 @@ class _Found:
 
 
 class _Lists:
-    """Playlists by genre, whatever the spelling; each is called what most of the library's own tags call it."""
+    """Playlists by genre, whatever the spelling; each gets the most frequent spelling in the library's own tags."""
 
     def __init__(self, *, exact: bool) -> None:
-        self.unsure: list[m3u.PlaylistItem] = []
+        self.rest: list[m3u.PlaylistItem] = []
         self._key = str if exact else spelling_key
         self._items: dict[str, list[m3u.PlaylistItem]] = defaultdict(list)
         self._own: dict[str, Counter[str]] = defaultdict(Counter)
@@ -84,7 +85,7 @@ class _Lists:
 
     def add(self, found: _Found, lines: str) -> None:
         if not found.names:
-            self.unsure.append(m3u.PlaylistItem(found.confidence, found.path, lines))
+            self.rest.append(m3u.PlaylistItem(found.confidence, found.path, lines))
         for key, name in {self._key(name): name for name in found.names}.items():
             self._items[key].append(m3u.PlaylistItem(found.names[name], found.path, lines))
             if found.from_tags:
@@ -107,18 +108,19 @@ def write_playlists(
     """Write the playlists of a library; if no track can be in one, all existing ones are kept.
 
     Args:
-        folder: DIR.
+        folder: the library.
         out: folder for the playlists; created if missing.
         classify: returns predictions in the order of the files.
-        settings: which playlists; tracks whose genre does not count go into `unsure.m3u8`.
-        notify: called with what is worth knowing of the search for files.
+        settings: which playlists; tracks without a certain genre go into `unsure.m3u8`, without a tag into
+            `untagged.m3u8`.
+        notify: called with remarks of the search for files.
 
     Raises:
         SettingsError: no such folder, `out` cannot be written, or a playlist there was not written by genrelab.
     """
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
-        raise SettingsError(f"{folder}: {what}: name the folder that holds the music")
+        raise SettingsError(f"{folder}: {what}: give the folder with the music")
     files = list(find_audio_files([folder], settings.exclude, notify))
     m3u.make_folder(out)
     failed = {error.path: error.reason for error in files if isinstance(error, DecodeError)}
@@ -135,10 +137,11 @@ def write_playlists(
 
 def _write_lists(lists: _Lists, folder: Path, out: Path, failed: dict[str, str], *, by_tag: bool) -> PlaylistResult:
     by_title = lists.by_title()
-    if not by_title and not lists.unsure:  # perhaps the disk with the music is not mounted
+    if not by_title and not lists.rest:  # perhaps the disk with the music is not mounted
         return PlaylistResult({}, (), failed)
-    files = {out / f"{UNSURE}.m3u8": (UNSURE, lists.unsure)}
-    for title, name in m3u.file_names(by_title, reserved=UNSURE).items():
+    rest = UNTAGGED if by_tag else UNSURE
+    files = {out / f"{rest}.m3u8": (rest, lists.rest)}
+    for title, name in m3u.file_names(by_title, reserved=rest).items():
         files[out / f"{name}.m3u8"] = (title, by_title[title])
     m3u.check_replaceable(files)
     origin = m3u.origin_of(folder, out, "tag" if by_tag else "genre")
@@ -149,7 +152,7 @@ def _write_lists(lists: _Lists, folder: Path, out: Path, failed: dict[str, str],
 
 
 def _find(files: list[Path], classify: Classify, settings: PlaylistSettings) -> Iterator[_Found]:
-    """What goes where: by a file's own tags if these are preferred and it has some, else by the model."""
+    """The playlists of each file: by its own tags if these are preferred and it has any, else by the model."""
     rest = []
     for path in files:
         found = _from_own_tags(path, settings.choice) if settings.prefer_tags else None
@@ -158,12 +161,12 @@ def _find(files: list[Path], classify: Classify, settings: PlaylistSettings) -> 
         else:
             yield found
     for path, prediction in zip(rest, classify(rest), strict=True):
-        assert prediction.path == str(path), "an answer to another file"
+        assert prediction.path == str(path), "the prediction belongs to another file"
         yield _from_prediction(path, prediction, settings)
 
 
 def _from_own_tags(path: Path, choice: GenreChoice) -> _Found | None:
-    """None if no tag of the file names a genre, or it cannot be read: then it is classified."""
+    """None if no tag of the file names a genre, or the file cannot be read; it is then classified."""
     try:
         genres = tags.read_genres(path)
     except OSError:
@@ -184,7 +187,7 @@ def _duration_s(path: Path) -> float | None:
 def _from_prediction(path: Path, prediction: Prediction, settings: PlaylistSettings) -> _Found:
     choice, confidence, duration_s = settings.choice, prediction.confidence, prediction.duration_s
     if prediction.genre is None or confidence is None:
-        return _Found(path, {}, 0.0, None, error=prediction.error or "the model gave no answer")
+        return _Found(path, {}, 0.0, None, error=prediction.error or "not classified")
     if not settings.by_tag:
         names = choice.names(choice.genres(prediction))
         return _Found(path, dict.fromkeys(names, confidence), confidence, duration_s)

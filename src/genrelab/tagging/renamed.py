@@ -1,4 +1,4 @@
-"""Finds files of a library that were renamed or moved inside it since they were tagged, by their audio."""
+"""Finds files by their audio that were renamed or moved inside a library after they were tagged."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from genrelab.tagging.journal import Entry, read_newest_first
 
 
 class RenamedFiles:
-    """Files of a library by the hash of their audio; all are read when the first one is asked for, and only then.
+    """Files of a library by the hash of their audio; the library is read when the first file is requested.
 
     Args:
         root: the library.
-        journal: names the files that were tagged: those that still hold their own audio are not another
-            one under a new name.
+        journal: lists the tagged files; one that still has its own audio is not a renamed one.
         notify: called before the library is read.
     """
 
@@ -31,41 +30,41 @@ class RenamedFiles:
         self._by_audio: dict[str, list[Path]] | None = None
 
     def find(self, entry: Entry) -> Path:
-        """The one file that is this entry's under another name.
+        """The file of an entry, under another name.
 
         Raises:
-            TagError: there is none, or it isn't clear which one it is.
+            TagError: there is none, or several files match.
         """
         path, candidates = self._root / entry.path, self._files().get(entry.payload_sha256, [])
-        lost = "holds other audio now" if path.exists() else "is gone"
-        for fits in (_is_as_written, _has_written_genre, _has_earlier_genre):
-            found = [candidate for candidate in candidates if _safely(fits, candidate, entry)]
+        lost = "now has different audio" if path.exists() else "is gone"
+        by_closeness: tuple[Callable[[Path], bool], ...] = (
+            lambda path: replace_file.sha256(path) == entry.sha256_after,
+            lambda path: tags.read(path, entry.field).values == entry.after,
+            lambda path: tags.read(path, entry.field).values == entry.before,
+        )
+        for fits in by_closeness:
+            found = [candidate for candidate in candidates if _safely(fits, candidate)]
             if len(found) == 1:
                 return found[0]
             if found:
                 names = join_first([path_below(self._root, one) for one in found])
-                reason = (
-                    f"{lost}, and several files hold the audio that was tagged: {names}: give one of them its old name"
-                )
-                raise TagError(path, reason)
+                raise TagError(path, f"{lost}, and several files have the tagged audio ({names}): rename one back")
         if candidates:
             names = join_first([path_below(self._root, one) for one in candidates])
-            raise TagError(
-                path, f"{lost}; {names} holds the audio that was tagged, but its genre was changed since: left as it is"
-            )
+            raise TagError(path, f"{lost}; {names} has the tagged audio, but its genre was edited later: left as it is")
         if path.exists():
-            raise TagError(path, f"{lost}, and what was tagged under this name is nowhere in this folder")
-        raise TagError(path, "is gone: deleted since it was tagged, or moved out of this folder")
+            raise TagError(path, f"{lost}, and no file in this folder has the tagged audio")
+        raise TagError(path, "is gone: deleted, or moved out of this folder")
 
     def _files(self) -> dict[str, list[Path]]:
         if self._by_audio is None:
-            self._notify(f"files are gone or renamed: looking for their audio under other names in {self._root}")
+            self._notify(f"some files are gone or renamed: searching {self._root} for their audio")
             entries = (line for line in read_newest_first(self._journal) if isinstance(line, Entry))
             known = {(entry.path, entry.payload_sha256) for entry in entries}
             self._by_audio = defaultdict(list)
             for path in find_audio_files([self._root]):
                 if isinstance(path, Path) and not path.is_symlink():
-                    with suppress(TagError, OSError):  # one that can't be read can't be told from any other
+                    with suppress(TagError, OSError):  # an unreadable file cannot be compared
                         replace_file.file_stamp(path)
                         audio = sha256_of_audio(path)
                         if (path_below(self._root, path), audio) not in known:
@@ -73,20 +72,8 @@ class RenamedFiles:
         return self._by_audio
 
 
-def _safely(fits: Callable[[Path, Entry], bool], path: Path, entry: Entry) -> bool:
+def _safely(fits: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return fits(path, entry)
+        return fits(path)
     except (TagError, OSError):
         return False
-
-
-def _is_as_written(path: Path, entry: Entry) -> bool:
-    return replace_file.sha256(path) == entry.sha256_after
-
-
-def _has_written_genre(path: Path, entry: Entry) -> bool:
-    return tags.read(path, entry.field).values == entry.after
-
-
-def _has_earlier_genre(path: Path, entry: Entry) -> bool:
-    return tags.read(path, entry.field).values == entry.before

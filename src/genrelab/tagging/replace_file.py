@@ -1,7 +1,7 @@
-"""Atomic replacement of a file by a copy of itself with other tags.
+"""Atomic replacement of a file by a copy with other tags.
 
-The copy lies beside the file under a hidden name that no player takes for music, and replaces it by a rename. A
-kill leaves it behind; `LeftoverRemover` removes it.
+The copy has a hidden name beside the file that is not the name of an audio file, and replaces it by a rename. If the
+program is killed, `LeftoverRemover` removes the copy later.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from genrelab.tagging.journal import is_locked
 
 TEMP_SUFFIX = ".genrelab-tmp"
 
+CHANGED = "changed while it was being read: run the same command again"
+AUDIO_WOULD_CHANGE = "writing tags would change its audio (is it damaged?): not changed"
+"""Error messages."""
+
 FileStamp = tuple[int, int]
 """Size and mtime; not the inode, which some network file systems renumber."""
 
@@ -29,21 +33,21 @@ def file_stamp(path: Path) -> FileStamp:
     """A stamp that changes when the file is changed.
 
     Raises:
-        TagError: not a regular file but, for example, a pipe, on which a read would block forever.
-        OSError: there is no such file.
+        TagError: not a regular file, but a pipe, for example, which would block forever.
+        OSError: the file does not exist.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise TagError(path, "is no regular file (a pipe, perhaps): left alone")
+        raise TagError(path, "not a regular file")
     return found.st_size, found.st_mtime_ns
 
 
 def check_writable(path: Path) -> None:
-    """Raises TagError if the file is read-only (which a rename would ignore), OSError if it is gone."""
+    """Raise TagError if the file is read-only (which a rename would ignore), OSError if it is gone."""
     if not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK):
-        raise TagError(path, "is read-only: allow writing (chmod u+w) and run again")
+        raise TagError(path, "is read-only: allow writing (chmod u+w) and run the same command again")
     if not os.access(path.parent, os.W_OK):
-        raise TagError(path, "lies in a folder that is read-only: allow writing (chmod u+w) and run again")
+        raise TagError(path, "its folder is read-only: allow writing (chmod u+w) and run the same command again")
 
 
 def temp_path(folder: Path) -> Path:
@@ -79,7 +83,7 @@ def copy_attributes(copy: Path, path: Path) -> None:
         try:
             os.chown(copy, wanted.st_uid, wanted.st_gid)
         except PermissionError as e:
-            raise TagError(path, "belongs to another user or group, who would lose it: run as its owner") from e
+            raise TagError(path, "belongs to another user or group: run genrelab as its owner") from e
     shutil.copystat(path, copy)
     os.utime(copy)  # a new mtime: players rescan files that changed
     with copy.open("rb+") as f:
@@ -90,16 +94,16 @@ def replace_if_unchanged(copy: Path, path: Path, seen: FileStamp) -> None:
     """Replace the file by the copy.
 
     Raises:
-        TagError: the file was changed since `seen`.
+        TagError: the file changed after `seen`.
         OSError: it cannot be replaced.
     """
     if file_stamp(path) != seen:
-        raise TagError(path, "was changed while genrelab was at work on it: run again")
+        raise TagError(path, CHANGED)
     copy.replace(path)
 
 
 class LeftoverRemover:
-    """Removes what killed runs left in the folders of a library, but nothing of a run that's at work there.
+    """Removes temporary files of killed runs from the folders of a library, but not those of running ones.
 
     Args:
         root: the library, which this run has locked.
@@ -115,7 +119,7 @@ class LeftoverRemover:
             return
         self._done.add(folder)
         ours = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(TEMP_SUFFIX)}")
-        with suppress(OSError):  # what cannot be listed or removed stays, and does no harm
+        with suppress(OSError):  # others are harmless and stay
             found = [name for name in os.listdir(folder) if ours.fullmatch(name)]  # noqa: PTH208 - names suffice
             if found and not self._in_use(folder.resolve()):
                 for name in found:
@@ -131,21 +135,21 @@ class LeftoverRemover:
 
 
 def check_inside(root: Path, relative: str) -> None:
-    """Refuse a path that leads out of the library, in case a journal or a plan was tampered with.
+    """Refuse a path outside the library, in case a journal or a plan was manipulated.
 
     Raises:
-        TagError: it isn't a path below `root`, or leads through a link.
+        TagError: it is not a path below `root`, or leads through a link.
     """
     path = root / relative
     parts = relative.split("/")
     try:
         os.fsencode(relative)
     except UnicodeEncodeError:
-        raise TagError(path, "is no name that a file can have: refused") from None
+        raise TagError(path, "not a valid file name: refused") from None
     if Path(relative).is_absolute() or Path(relative).drive or "\0" in relative or {"", ".", ".."} & set(parts):
-        raise TagError(path, "leads out of the library: refused")
+        raise TagError(path, "is outside the library: refused")
     if any(root.joinpath(*parts[:n]).is_symlink() for n in range(1, len(parts) + 1)):
-        raise TagError(path, "leads through a link, which `tag` never does: refused")
+        raise TagError(path, "leads through a link, which `tag` never follows: refused")
 
 
 def sha256(path: Path) -> str:

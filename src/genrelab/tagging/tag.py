@@ -1,6 +1,6 @@
-"""Write genres into the tags of a library: which files are classified, and what is written into each.
+"""Chooses the files of a library to classify, and the genres to write into each.
 
-`write_tag.py` writes, `untag.py` reverts it, `plan.py` writes down what would be done instead.
+`write_tag.py` writes them, `untag.py` restores the earlier tags, `plan.py` writes a plan instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from genrelab.audio.files import common_folder, find_audio_files
+from genrelab.audio.files import common_folder, find_audio_files, why_unreadable
 from genrelab.core.errors import DecodeError, SettingsError, TagError
 from genrelab.core.progress import Notify, ignore
 from genrelab.core.text import join_first
@@ -31,7 +31,7 @@ from genrelab.tagging.write_tag import (
 )
 
 Write = Callable[[Candidate, TagResult, str], TagResult]
-"""Does what a row says with the file, and returns the row that results; the text is the model's name."""
+"""Writes a row into a file, and returns the result; the text is the model's name."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class TagSettings:
     """What is written, and where.
 
     Attributes:
-        choice: which genres are written, and how they are called.
-        overwrite: also write if there is a genre already.
-        field: write into this field instead of the genre's own, which is then kept.
+        choice: which genres are written, and their names.
+        overwrite: also tag files that have a genre.
+        field: write into this field, and keep the genre field.
         dry_run: only report what would be done; nothing is written into the library.
-        exclude: patterns of files that are left out (see `find_audio_files`).
+        exclude: patterns of excluded files (see `find_audio_files`).
     """
 
     choice: GenreChoice = dataclasses.field(default_factory=GenreChoice)
@@ -57,11 +57,12 @@ class TagSettings:
 
 
 def check_field(name: str | None) -> None:
-    """Raises SettingsError if this can't be the name of a field for genres; None is the genre's own field."""
+    """Raise SettingsError if this cannot be the name of a field for genres; None is the genre field."""
     if name is not None and (not re.fullmatch(r"[ -9;<>-}]{2,64}", name) or name.strip() != name):
-        raise SettingsError(f"--subgenre-field must be 2 to 64 letters of ASCII, without = : ~. Received: {name!r}")
+        raise SettingsError(f"--subgenre-field must be 2 to 64 ASCII characters other than = : ~. Received: {name!r}")
     if name is not None and name.casefold() in ("genre", tags.PROVENANCE.casefold()):
-        raise SettingsError(f"--subgenre-field must be a field of its own, such as SUBGENRE. Received: {name}")
+        taken = f"GENRE or {tags.PROVENANCE}"
+        raise SettingsError(f"--subgenre-field must not be {taken}: use a name such as SUBGENRE. Received: {name}")
 
 
 def tag(
@@ -72,22 +73,22 @@ def tag(
     on_written: OnWritten = ignore,
     notify: Notify = ignore,
 ) -> Path | None:
-    """Write the genre of every file that has none; files that have one are not even classified.
+    """Write the genre into every file that has none; files with a genre are not classified.
 
     Args:
-        names: files, and folders whose files are meant. The journal lies in their common folder.
+        names: files and folders. The journal is in their common folder.
         classify: see `Classify`.
         settings: what is written.
-        show: called with the result of each file, in the order in which they are named or found.
+        show: called with the result of each file, in order.
         on_written: see `OnWritten`.
-        notify: called with what is worth knowing of the search for files.
+        notify: called with remarks of the search for files.
 
     Returns:
         The journal, None if nothing was written.
 
     Raises:
-        TagError: the common folder is not writable, or another run is at work in it.
-        SettingsError: nothing of that name exists, or nothing is left to tag.
+        TagError: the common folder is not writable, or another run writes tags in it.
+        SettingsError: no name exists, or all files are excluded.
         TaggingInterrupted: Ctrl-C.
     """
     if not names:
@@ -117,7 +118,7 @@ def would_tag(candidate: Candidate, row: TagResult, model: str) -> TagResult:
 def tag_files(
     files: Iterable[Path | DecodeError], classify: Classify, settings: TagSettings, write: Write
 ) -> Iterator[TagResult]:
-    """The result of each file, in their order; `write` is called for those that are to be changed."""
+    """The result of each file, in order; `write` is called for each file to change."""
     waiting: deque[Candidate | TagResult] = deque()
 
     def files_to_classify() -> Iterator[Path]:
@@ -130,46 +131,44 @@ def tag_files(
     for prediction in classify(files_to_classify()):
         while isinstance(next_one := waiting.popleft(), TagResult):
             yield next_one
-        assert prediction.path == str(next_one.path), "an answer to another file"
+        assert prediction.path == str(next_one.path), "the prediction belongs to another file"
         row = _decide(next_one, prediction, settings.choice)
         yield write(next_one, row, prediction.model) if row.after else row
     for rest in waiting:
-        yield (
-            rest
-            if isinstance(rest, TagResult)
-            else TagResult(str(rest.path), "failed", reason="the model gave no answer")
-        )
+        yield rest if isinstance(rest, TagResult) else TagResult(str(rest.path), "failed", reason="not classified")
 
 
 def _check_file(path: Path | DecodeError, settings: TagSettings) -> Candidate | TagResult:
     if isinstance(path, DecodeError):  # a folder that cannot be listed
         return failed_result(Path(path.path), path)
+    if reason := why_unreadable(path):
+        return TagResult(str(path), "failed", reason=reason)
     if path.is_symlink():
-        return TagResult(str(path), "kept", reason="a link: what it points to is tagged where it lies")
+        return TagResult(str(path), "kept", reason="a link, not followed")
     try:
         seen = replace_file.file_stamp(path)
         if not settings.overwrite and (genres := tags.read_genres(path, settings.field)):
-            return TagResult(str(path), "kept", genres, reason="has one already")
+            return TagResult(str(path), "kept", genres, reason="has a genre")
         candidate = Candidate(path, seen, tags.read(path, settings.field))
-        replace_file.check_writable(path)  # before an hour of classifying, and in --dry-run, too
+        replace_file.check_writable(path)  # before an hour of classifying, and also with --dry-run
     except (TagError, OSError) as e:
         return failed_result(path, e)
     return candidate
 
 
 def _decide(candidate: Candidate, prediction: Prediction, choice: GenreChoice) -> TagResult:
-    """A row with genres in `after` if they are to be written."""
+    """The result, with the genres to write in `after`."""
     path, before, confidence = str(candidate.path), candidate.found.genres, prediction.confidence
     if prediction.error is not None or prediction.genre is None or confidence is None:
-        return TagResult(path, "failed", before, reason=prediction.error or "the model gave no answer")
+        return TagResult(path, "failed", before, reason=prediction.error or "not classified")
     genres = choice.genres(prediction)
     if not genres:
         return TagResult(path, "unsure", before, (), confidence, choice.doubt(prediction))
     names = choice.names(genres)
     if not names:
-        return TagResult(path, "kept", before, (), confidence, f"--genre-map leaves out {join_first(genres)}")
+        return TagResult(path, "kept", before, (), confidence, f"--genre-map has no name for {join_first(genres)}")
     if choice.same(before, names):  # the owner's spelling is kept
-        return TagResult(path, "kept", before, (), confidence, "says the same already")
-    said = candidate.found.no_genre
-    reason = f"its tags say {join_first(said)}, which is no genre" if said else None
+        return TagResult(path, "kept", before, (), confidence, "has this genre")
+    placeholder = candidate.found.no_genre
+    reason = f"replaces {join_first(placeholder)}, which is not a genre" if placeholder else None
     return TagResult(path, "tagged", before, names, confidence, reason)

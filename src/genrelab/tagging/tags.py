@@ -1,6 +1,6 @@
-"""The genre in the tags of one file, and where it comes from, whatever the container.
+"""The genre in the tags of one file, and its origin, whatever the container.
 
-Genres are read from all tags of a file (`audio/file_tags.py`), and written into the one that players read first.
+Genres are read from all tags of a file (`audio/file_tags.py`), and written into the tag that players read first.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genrelab.audio.clips import probe
 from genrelab.audio.file_tags import read_file_tags
-from genrelab.core.errors import TagError
+from genrelab.core.errors import DecodeError, TagError
 from genrelab.identity.genres import separate_genres
 from genrelab.tagging.formats import Ape, Asf, Flac, Mp4, TagFormat, Vorbis
-from genrelab.tagging.id3 import Id3, Mp3, refuse_flac_behind_tags
+from genrelab.tagging.id3 import Id3, Mp3, refuse_flac_after_tags
 
 PROVENANCE = "GENRELAB"
-"""The field that holds what wrote a genre: version, model and confidence."""
+"""The field with the origin of a genre: version, model and confidence."""
 
 _FORMATS: Mapping[str, TagFormat] = {
     "MP3": Mp3(),
@@ -33,9 +34,10 @@ _FORMATS: Mapping[str, TagFormat] = {
 }
 """Keys: names of mutagen's classes."""
 
-NO_TAGS = (
-    "this container has no tags that can be written: MP3, FLAC, Ogg, Opus, MP4, WAV, AIFF, WMA and WavPack have them"
-)
+NO_TAGS = "this format has no tags that can be written; MP3, FLAC, Ogg, Opus, MP4, WAV, AIFF, WMA and WavPack have them"
+
+
+DAMAGED_TAGS = "its tags are damaged: repair them with a tag editor"
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class GenreTag:
 
     Attributes:
         kind: mutagen's class for the file.
-        field: the field that was read; None: the genre's own.
-        values: raw values of that field, in the tag that is written to.
-        genres: the genres in that field, as `separate_genres` has them; of the genre's own field the first of all tags
-            in the file that names one counts, such as a second ID3v2 tag, APEv2, or the INFO list of a WAV.
-        no_genre: where there are no genres, what stands in their place and names none: `Other`, `Unknown`.
-        provenance: values of our own field.
+        field: the field that was read; None: the genre field.
+        values: raw values of that field, in the tag that is written.
+        genres: the genres in that field (see `separate_genres`). Of the genre field, the first tag in the file that
+            names a genre counts, such as a second ID3v2 tag, APEv2, or the INFO list of a WAV.
+        no_genre: without a genre, the text in its place that names none, such as `Other`.
+        provenance: values of the field with the origin.
     """
 
     kind: Any
@@ -79,23 +81,23 @@ def read(path: Path, field: str | None = None) -> GenreTag:
 
 
 def read_genres(path: Path, field: str | None = None) -> tuple[str, ...]:
-    """The genres of a file, or those in its field `field`; the genre's own is read where it cannot be written, too.
+    """The genres of a file, or those in its field `field`. The genre field is read even if it cannot be written.
 
     Raises:
-        TagError: see `read`; of a field only.
+        TagError: see `read`; only with `field`.
         OSError: it cannot be read.
     """
     return separate_genres(read_file_tags(path).genres) if field is None else read(path, field).genres
 
 
 def write(path: Path, found: GenreTag, values: Sequence[str], provenance: Sequence[str]) -> None:
-    """Write the field and our own; every other tag is kept, and this is checked. No values: the field is removed.
+    """Write the field and the origin, and check that every other tag is kept. No values: the field is removed.
 
     Args:
-        path: a copy of the file that `found` was read from; it is changed in place.
+        path: a copy of the file of `found`; it is changed in place.
         found: the result of `read`.
         values: genres to write.
-        provenance: such as `genrelab 0.2.0 svm p=0.83`.
+        provenance: the origin, such as `genrelab 0.3.0 svm p=0.83`.
 
     Raises:
         TagError: it cannot be written without loss. The copy is then unusable.
@@ -111,13 +113,13 @@ def write(path: Path, found: GenreTag, values: Sequence[str], provenance: Sequen
         if lost := before - _other_tags(tag_format, audio, new_values):
             raise TagError(path, f"saving would change another tag ({min(lost)[0] or 'an unknown frame'}): not tagged")
         if tag_format.other_blocks(path) != around:
-            raise TagError(path, "saving would change another tag before or behind the audio: not tagged")
+            raise TagError(path, "saving would change another tag before or after the audio: not tagged")
         if any(_values(tag_format, audio.tags, key) != tuple(wanted) for key, wanted in new_values.items()):
-            raise TagError(path, "its tags do not read back as they were written: not tagged")
+            raise TagError(path, "the written tags cannot be read back: not tagged")
 
 
 def artist_and_title(path: Path) -> tuple[str, str]:
-    """Artist and title, from all tags of a file; empty where it has none.
+    """Artist and title, from all tags of a file; empty if it has none.
 
     Raises:
         OSError: it cannot be read.
@@ -127,7 +129,7 @@ def artist_and_title(path: Path) -> tuple[str, str]:
 
 
 def duration_s(path: Path) -> float | None:
-    """Length as the file's head states it, in seconds; None where it states none.
+    """Length in seconds by the header of the file; None if it states none.
 
     Raises:
         TagError: not a container with tags, or damaged.
@@ -141,22 +143,30 @@ def duration_s(path: Path) -> float | None:
 
 @contextmanager
 def _mutagen_errors(path: Path) -> Iterator[None]:
-    """Turn any exception that mutagen raises on a damaged file into a TagError that names the file."""
+    """Turn any exception of mutagen on a damaged file into a TagError, with the reader's reason if it is no audio."""
     try:
         yield
     except (TagError, OSError):
         raise
     except Exception as e:
-        raise TagError(path, f"its tags cannot be used: {str(e) or type(e).__name__}") from e
+        raise TagError(path, _why_undecodable(path) or DAMAGED_TAGS) from e
+
+
+def _why_undecodable(path: Path) -> str | None:
+    try:
+        probe(path)
+    except DecodeError as e:
+        return e.reason
+    return None
 
 
 def _format_of(path: Path) -> tuple[TagFormat, Any]:
     import mutagen
 
-    refuse_flac_behind_tags(path)
+    refuse_flac_after_tags(path)
     kind = type(mutagen.File(path))
     if kind.__name__ not in _FORMATS:
-        raise TagError(path, NO_TAGS)
+        raise TagError(path, _why_undecodable(path) or NO_TAGS)
     return _FORMATS[kind.__name__], kind
 
 

@@ -1,7 +1,7 @@
-"""Write genres into one file, so that nothing else changes and `untag` can restore it; the result of a file.
+"""Writes genres into one file, so that nothing else changes and `untag` can restore it.
 
 A copy of the file is tagged and verified (same audio, same other tags, a patch that restores the file byte for byte),
-a line of the journal is written to disk, and only then the copy replaces the file.
+a line of the journal is written, and then the copy replaces the file.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 
 from genrelab import __version__
 from genrelab.audio.content_hash import sha256_of_audio
-from genrelab.audio.files import path_below
+from genrelab.audio.files import path_below, why_unreadable
 from genrelab.core.errors import DecodeError, TagError
 from genrelab.tagging import binary_patch, replace_file, tags
 from genrelab.tagging.journal import Entry, TagJournal, lock
 
 OnWritten = Callable[[Path], None]
-"""Called with every file that was written: its audio is the same, its size and mtime are not."""
+"""Called with every written file: its audio is the same, its size and mtime are not."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class TagResult:
         path: the file.
         status: `tagged`, `would tag`, `kept`, `unsure` or `failed`; of `untag`: `restored`, `unchanged` or `failed`.
         before: earlier genres of the file.
-        after: the genres that were written, empty if none were.
-        confidence: of the prediction, None if the file was not classified.
-        reason: why not, or what else is worth knowing.
+        after: the written genres; empty if none were written.
+        confidence: of the prediction; None if the file was not classified.
+        reason: why nothing was written, or a remark.
     """
 
     path: str
@@ -54,7 +54,7 @@ OnResult = Callable[[TagResult], None]
 
 
 class TaggingInterrupted(KeyboardInterrupt):
-    """Ctrl-C; `journal` restores what was tagged so far, None if nothing was."""
+    """Ctrl-C; `journal` restores the files tagged so far; None if there are none."""
 
     def __init__(self, journal: Path | None) -> None:
         super().__init__()
@@ -63,11 +63,11 @@ class TaggingInterrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may be tagged, as it was when it was looked at.
+    """A file that may be tagged.
 
     Attributes:
         path: the file.
-        seen: its stamp; a file that has another one later was changed meanwhile.
+        seen: its stamp when its tags were read; another one later means that the file changed.
         found: its genre.
     """
 
@@ -81,7 +81,7 @@ def open_journal(root: Path) -> Iterator[TagJournal]:
     """Lock a library and open its journal; Ctrl-C inside the block becomes `TaggingInterrupted`.
 
     Raises:
-        TagError: the folder is not writable, or another run is at work in it.
+        TagError: the folder is not writable, or another run writes tags in it.
     """
     with lock(root), TagJournal(root) as journal:
         try:
@@ -96,13 +96,13 @@ def write_tag(
     """Write the genres `row.after` into a file.
 
     Args:
-        row: what is to be done; its status becomes `tagged`, or `failed` with the reason.
-        model: name of the model, for the field that says where the genre is from.
-        root: the library; the journal names files relative to it.
+        row: the planned result; its status becomes `tagged`, or `failed` with the reason.
+        model: name of the model, for the field with the origin of the genre.
+        root: the library; paths in the journal are relative to it.
         on_written: see `OnWritten`.
     """
     path, found = candidate.path, candidate.found
-    assert row.after and row.confidence is not None, "a row with nothing to write"
+    assert row.after and row.confidence is not None, "nothing to write"
     provenance = f"genrelab {__version__} {model} p={row.confidence:.2f}"
     try:
         n_links = path.stat().st_nlink
@@ -125,23 +125,23 @@ def write_tag(
     except (TagError, OSError) as e:
         return failed_result(path, e, row)
     on_written(path)
-    linked = f"its other names (hard links: {n_links - 1}) keep the earlier tags" if n_links > 1 else None
+    linked = f"hard links that keep the earlier tags: {n_links - 1:,}" if n_links > 1 else None
     return replace(row, status="tagged", reason="; ".join(filter(None, (row.reason, linked))) or None)
 
 
 def _make_undo(path: Path, copy: Path) -> dict[str, Any]:
-    """Verify that the copy holds the same audio and that the file can be restored from it; fields of `Entry`."""
+    """Verify that the copy has the same audio and that the file can be restored from it; return fields of `Entry`."""
     payload = sha256_of_audio(path)
     if sha256_of_audio(copy) != payload:
-        raise TagError(path, "writing tags would change its audio (a damaged file, perhaps): left as it is")
+        raise TagError(path, replace_file.AUDIO_WOULD_CHANGE)
     restored, size = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as earlier, copy.open("rb") as later:
         undo = binary_patch.make(earlier, later)
-        with suppress(binary_patch.PatchError):  # another program is writing to the file: the checksums differ, too
+        with suppress(binary_patch.PatchError):  # another program writes to the file: checksums differ
             binary_patch.apply(undo, later, restored.update, size)
     before = replace_file.sha256(path)
     if restored.hexdigest() != before:
-        raise TagError(path, "was changed while genrelab was at work on it: run again")
+        raise TagError(path, replace_file.CHANGED)
     return {
         "payload_sha256": payload,
         "size_before": size,
@@ -152,7 +152,7 @@ def _make_undo(path: Path, copy: Path) -> dict[str, Any]:
 
 
 def failed_result(path: Path, error: TagError | DecodeError | OSError, row: TagResult | None = None) -> TagResult:
-    """The result of a file that failed with `error`; `row`: its result so far."""
-    reason = (error.strerror or str(error)) if isinstance(error, OSError) else error.reason
+    """The result of a file that failed; `row`: its result so far."""
+    reason = why_unreadable(path) or error.strerror or str(error) if isinstance(error, OSError) else error.reason
     before, confidence = (row.before, row.confidence) if row else ((), None)
     return TagResult(str(path), "failed", before, (), confidence, reason)

@@ -1,5 +1,5 @@
-"""The models of one run, one after the other: fitted, calibrated, scored, bundled.
+"""Trains the models of a run: each is trained, calibrated, tested and bundled.
 
-In: `records.task.Task` and settings. Out: RUN/MODEL. Start with `model_runs.py`; `cross_fit.py` fits models again for
-studies and searches.
+In: `records.task.Task` and settings. Out: RUN/MODEL. Start with `model_runs.py`; `cross_fit.py` trains models on folds
+for studies and searches.
 """

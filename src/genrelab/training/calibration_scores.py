@@ -1,4 +1,4 @@
-"""What a calibration is worth: scores of the calibration tracks, and of the scored tracks, before and after it."""
+"""Scores of the calibration tracks, and of the test (or validation) tracks, before and after calibration."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 REPORTED_TARGET = 0.9
-"""Precision and coverage that the card and `metrics.json` tell of."""
+"""Precision and coverage in the card and in `metrics.json`."""
 
 
 def calibration_scores(y: Ints, tracks: Ints, p: Floats) -> dict[str, float]:
-    """Of tracks; `y` is the genre number by track."""
+    """Log loss and ECE of tracks; `y` is the genre number of each track."""
     return {"log_loss": metrics.log_loss(y[tracks], p), "ece": metrics.ece(y[tracks], p)}
 
 
 def score_calibration(examples: Examples, before: Floats, after: Floats, evidence: Evidence) -> dict[str, Any]:
-    """What the calibration is worth on the scored tracks, on which nothing was fitted or chosen."""
+    """The effect of calibration on the test (or validation) tracks, which were not used to train or choose anything."""
     rows, y = examples.role == "score", examples.labels.y
     tracks, p = pool(examples.track[rows], after[rows])
     thresholds = {g: t.confidence for g, t in evidence.thresholds(REPORTED_TARGET).items()}

@@ -1,4 +1,4 @@
-"""Fit models on some tracks and predict others, repeatedly, for studies and searches."""
+"""Trains models on some tracks and classifies others, repeatedly, for studies and searches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Roles = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class HeldOutPredictions:
-    """Predictions for tracks (or windows) that the models were not trained on.
+    """Predictions for tracks (or windows) outside the training set.
 
     Attributes:
         tracks: sorted, unique, shape (n,).
@@ -52,14 +52,14 @@ class HeldOutPredictions:
 
 @dataclass
 class CrossFit:
-    """Fits models of one task repeatedly, each time on other tracks. The windows of a view are read once.
+    """Trains models of one task repeatedly, each time on other tracks. The windows of a view are read once.
 
     Attributes:
         task: its genres, labels and artists are used; its split is not.
         among: tracks that the study may use, shape (tracks,). No other track's windows are loaded.
-        scratch: an empty folder, to be kept while the models are fitted.
+        scratch: an empty folder for the models.
         fitted: called after every fit.
-        notify: gets a sentence where shards are damaged.
+        notify: called if shards are damaged.
     """
 
     task: Task
@@ -76,7 +76,7 @@ class CrossFit:
         return self.task.labels(chooses=False)
 
     def check(self, name: str) -> None:
-        """Refuse a model that cannot be fitted on this machine, or has no view to read.
+        """Refuse a model that cannot be trained on this machine, or has no view to read.
 
         Raises:
             MissingRequirementError: with the remedies.
@@ -97,7 +97,7 @@ class CrossFit:
             shards = self.scratch / "shards"
             found = load_examples(self.task.prepared, view, labels, cache=shards, strict=self.settings.strict)
             if found.damage:
-                self.notify(f"  {found.damage}")
+                self.notify(found.damage)
             self._windows[view] = _in_memory(found) if view in FLAT_VIEWS else found
         return self._windows[view]
 
@@ -107,26 +107,26 @@ class CrossFit:
         return len(np.unique(track)) < len(track)
 
     def answers(self, name: str, role: Roles) -> HeldOutPredictions:
-        """Fit on the tracks with role `fit`, choose epochs on `choose`, and predict those with role `score`.
+        """Train on the tracks with role `fit`, choose epochs on `choose`, and classify those with role `score`.
 
         Args:
             role: of each track, shape (tracks,).
 
         Raises:
-            ModelError: it cannot learn from these tracks.
+            ModelError: it cannot be trained on these tracks.
         """
         windows = self.windows(name)
         examples = replace(windows, labels=replace(windows.labels, role=role))
-        rows, probabilities, notes = self._fit_and_predict(name, examples)
-        tracks, pooled = pool(windows.track[rows], probabilities)
-        return HeldOutPredictions(tracks, pooled, np.zeros(len(tracks), np.int64), n_learned(name, role), notes)
+        found = self._fit_and_predict(name, examples)
+        tracks, pooled = pool(windows.track[found.tracks], found.probabilities)
+        return HeldOutPredictions(tracks, pooled, np.zeros(len(tracks), np.int64), n_learned(name, role), found.notes)
 
     def held_out(self, name: str, fold: Ints, groups: list[str | None] | None = None) -> HeldOutPredictions:
-        """Predict every track that is in a fold, with a model that was not trained on this fold.
+        """Classify every track that is in a fold, with a model that was not trained on this fold.
 
         Args:
             fold: of each track, as numbered in `holdout_folds`, shape (tracks,).
-            groups: the artist of each track, if artists should be kept together in the set that chooses epochs.
+            groups: the artist of each track, if artists are kept together in the set that chooses epochs.
         """
         y = self.labels.y
         return join_folds([self.answers(name, r) for r in self._roles(name, fold, y, groups)])
@@ -135,18 +135,13 @@ class CrossFit:
         """The same for windows instead of tracks: `fold` and the result index the rows of `windows(name)`.
 
         Raises:
-            ModelError: the windows do not fit in memory.
+            ModelError: the windows need too much memory.
         """
         windows = _in_memory(self.windows(name))
         found = []
         for role in self._roles(name, fold, windows.y, None):
             labels = Labels(windows.genres, windows.y, role, windows.group)
-            rows, probabilities, notes = self._fit_and_predict(
-                name, replace(windows, labels=labels, track=np.arange(len(windows)))
-            )
-            found.append(
-                HeldOutPredictions(rows, probabilities, np.zeros(len(rows), np.int64), n_learned(name, role), notes)
-            )
+            found.append(self._fit_and_predict(name, replace(windows, labels=labels, track=np.arange(len(windows)))))
         return join_folds(found)
 
     def _roles(self, name: str, fold: Ints, y: Ints, groups: list[str | None] | None) -> Iterator[Roles]:
@@ -154,19 +149,19 @@ class CrossFit:
         for held in np.unique(fold[fold >= 0]):
             chooses = None
             if registry.model_class(name).needs_validation:
-                learned = (fold != held) & (fold != holdout_folds.NOT_IN_STUDY)
-                chooses = holdout_folds.choosing_mask(y, groups, learned, seed=self.settings.seed)
+                training = (fold != held) & (fold != holdout_folds.NOT_IN_STUDY)
+                chooses = holdout_folds.choosing_mask(y, groups, training, seed=self.settings.seed)
             yield holdout_folds.roles_for_fold(fold, int(held), chooses)
 
-    def _fit_and_predict(self, name: str, examples: Examples) -> tuple[Ints, Floats, tuple[str, ...]]:
-        """Row numbers of the windows to score, their probabilities (rows, genres), and the model's notes."""
+    def _fit_and_predict(self, name: str, examples: Examples) -> HeldOutPredictions:
+        """Train on the windows with role `fit`, and classify those with role `score`; the result indexes the rows."""
         rows = np.flatnonzero(examples.role == "score")
         model = registry.create(name, self.settings, self.task.genres)
-        model.resume = True  # keeps a frozen base's features of the windows; all else starts anew with other rows
+        model.resume = True  # keeps the outputs of a frozen base; everything else starts again with other rows
         model.data_is_local = self.task.prepared.folder.is_local
         folder = self.scratch / name
         if examples._values is None:
-            # From shards a model predicts all windows; predictions that are not needed are dropped.
+            # From shards a model classifies all windows; results that are not needed are dropped.
             role = np.where(examples.labels.role == "none", "score", examples.labels.role)
             role[~self.among] = "none"
             examples_shown = replace(examples, labels=replace(examples.labels, role=role))
@@ -175,7 +170,8 @@ class CrossFit:
             model.fit(_subset(examples, examples.role != "none"), folder)
             probabilities = model.predict_proba(_subset(examples, examples.role == "score"))
         self.fitted()
-        return rows, probabilities, tuple(model.notes)
+        learned = n_learned(name, examples.labels.role)
+        return HeldOutPredictions(rows, probabilities, np.zeros(len(rows), np.int64), learned, tuple(model.notes))
 
 
 @contextmanager
@@ -214,13 +210,15 @@ def _in_memory(examples: Examples) -> Examples:
     """The same examples with their windows in memory, so that any subset can be taken.
 
     Raises:
-        ModelError: they do not fit.
+        ModelError: they need too much memory.
     """
     if examples._values is not None:
         return examples
     size = len(examples) * int(np.prod(examples.shape)) * 4
     if examples.view.name not in FLAT_VIEWS and size > CACHE_BYTES:
-        raise ModelError(f"its {len(examples):,} windows of {examples.view.name} take {size >> 20:,} MiB of memory")
+        raise ModelError(
+            f"its {len(examples):,} windows of the view {examples.view.name} need {size >> 20:,} MiB of memory"
+        )
     return replace(examples, _values=examples.rows().x.astype(np.float32, copy=False), _shards=())
 
 

@@ -1,8 +1,8 @@
-"""A trained model's temperature, and what its answers to calibration tracks are kept as.
+"""Calibrates a trained model: its temperature, and the evidence of its answers on calibration tracks.
 
-Calibration tracks are those that the split sets aside to choose on. Where it has none for a model, because validation
-is what is scored, each training track is answered by the same model fitted again without it and without its artist.
-Tracks that are scored are never calibrated on.
+Calibration tracks are the validation tracks of the split. If validation is the scored part, so that a model has none,
+each training track is classified by the same model trained again without it and its artist. Scored tracks are never
+used for calibration.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ VALIDATION, HELD_OUT, OUT_OF_FOLD = "validation", "training, held out", "trainin
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Windows that were not fitted on: track and probabilities of each; and which tracks they are of.
+    """Windows outside the training set: their tracks and probabilities, and the name of the set.
 
-    `fold` is the number of the fold of each window, where they were held out in turn.
+    `fold` is the number of the fold of each window, if they were held out in folds.
     """
 
     track: Ints
@@ -52,21 +52,24 @@ class HeldOut:
     fold: Ints | None = None
 
 
-def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, ...], scratch: Path) -> Calibration:
-    """The temperature with which a model's probabilities of calibration tracks have the least log loss.
+def calibrate(
+    model: Model, examples: Examples, p: Floats, *, parts: tuple[str, ...], scratch: Path, part: str = "test"
+) -> Calibration:
+    """Find the temperature with the lowest log loss on calibration tracks.
 
     Args:
-        model: fitted on `examples`.
-        p: what it says of all windows, shape (windows, genres).
+        model: trained on `examples`.
+        p: its probabilities of all windows, shape (windows, genres).
         parts: of each track of the preparation.
-        scratch: a folder for what models write while they are fitted again.
+        scratch: a folder for models that are trained again.
+        part: the scored part, `test` or `validation`.
     """
     held, y = _held_out_windows(model, examples, p, parts, scratch), examples.labels.y
     temperature = fit_temperature(held.track, held.p, y)
     varies = bool((p != p[:1]).any())
     probabilities, notes = apply_temperature(p, temperature), held.notes if varies else ()
     if not len(held.track):
-        return Calibration(temperature, None, probabilities, None, (*notes, not_calibrated_note(0)))
+        return Calibration(temperature, None, probabilities, None, (*notes, not_calibrated_note(0, held.fitted_on)))
     tracks, pooled = pool(held.track, apply_temperature(held.p, temperature))
     artists = examples.labels.group[tracks].tolist()
     evidence = make_evidence(pooled, y[tracks], examples.genres, artists=artists, fitted_on=held.fitted_on)
@@ -82,11 +85,10 @@ def calibrate(model: Model, examples: Examples, p: Floats, *, parts: tuple[str, 
         "scored": score_calibration(examples, p, probabilities, evidence),
     }
     if len(tracks) < MIN_TRACKS:
-        # What is not calibrated is not calibrated on the wrong tracks either.
-        notes = (not_calibrated_note(len(tracks)),)
+        notes = (not_calibrated_note(len(tracks), held.fitted_on),)  # others would be about a calibration
     elif not MIN_TEMPERATURE < temperature < MAX_TEMPERATURE:
-        notes = (*notes, f"its temperature stopped at {temperature:g}, as far as it may go")
-    notes = (*notes, *worsening_note(temperature, about["scored"]))
+        notes = (*notes, f"calibration is uncertain: the temperature is at its limit of {temperature:g}")
+    notes = (*notes, *worsening_note(part, about["scored"]))
     return Calibration(temperature, evidence, probabilities, about, notes)
 
 
@@ -96,10 +98,10 @@ def _held_out_windows(model: Model, examples: Examples, p: Floats, parts: tuple[
         return out_of_fold(model, examples, scratch)
     track = examples.track[chosen]
     fitted_on = VALIDATION if all(parts[i] == "validation" for i in np.unique(track)) else HELD_OUT
-    learned, asked = (np.unique(examples.track[examples.role == role]) for role in ("fit", "choose"))
+    training, held_out = (np.unique(examples.track[examples.role == role]) for role in ("fit", "choose"))
     group = examples.labels.group
-    shared = bool(np.isin(group[asked], group[learned]).any())
-    return HeldOut(track, p[chosen], fitted_on, shared_artists_note(group[np.append(learned, asked)], shared))
+    shared = bool(np.isin(group[held_out], group[training]).any())
+    return HeldOut(track, p[chosen], fitted_on, shared_artists_note(group[np.append(training, held_out)], shared))
 
 
 def out_of_fold(
@@ -110,34 +112,34 @@ def out_of_fold(
     never: NDArray[np.bool_] | None = None,
     strata: Ints | None = None,
 ) -> HeldOut:
-    """Training tracks, each answered by a model that was fitted on tracks of other artists.
+    """Training tracks, each classified by a model that was trained on tracks by other artists.
 
     Args:
-        model: gives class, settings and genres; a new one is fitted for each fold.
-        scratch: a folder for what models write while they are fitted again.
-        never: marks the tracks of `examples.labels` (tracks,) that are always fitted on and never held out.
-        strata: of each track (tracks,), spread evenly over the folds; the genres unless given.
+        model: its class, settings and genres are used; a new one is trained for each fold.
+        scratch: a folder for models that are trained again.
+        never: marks tracks of `examples.labels` (tracks,) that are never held out.
+        strata: of each track (tracks,), spread evenly over the folds; by default the genres.
     """
     labels = examples.labels
     tracks = np.unique(examples.track[examples.role == "fit"])
     if never is not None:
         tracks = tracks[~never[tracks]]
-    asked = tracks[separable_rows(labels.y[tracks], labels.group[tracks])]
+    tracks = tracks[separable_rows(labels.y[tracks], labels.group[tracks])]
     held = HeldOut(np.empty(0, np.int64), np.empty((0, len(examples.genres))), OUT_OF_FOLD)
-    if len(asked) < MIN_TRACKS:
+    if len(tracks) < MIN_TRACKS:
         return held
     spread = labels.y if strata is None else strata
-    splits, apart = make_folds(spread[asked], labels.group[asked], seed=model.settings.seed)
-    notes = shared_artists_note(labels.group[asked], not apart)
+    splits, apart = make_folds(spread[tracks], labels.group[tracks], seed=model.settings.seed)
+    notes = shared_artists_note(labels.group[tracks], not apart)
     settings = replace(model.settings, params=with_fast_params(model.settings.params, model.name))
     found: list[tuple[Ints, Floats, Ints]] = []
     for number, (_, out) in enumerate(splits):
-        away = np.isin(np.arange(len(labels.role)), asked[out])
+        away = np.isin(np.arange(len(labels.role)), tracks[out])
         rest = replace(examples, labels=replace(labels, role=np.where(away, "choose", labels.role)))
         try:
             again = type(model)(settings, model.genres).fit(rest, scratch)
         except ModelError as e:
-            return replace(held, notes=(f"it could not be fitted again to be calibrated: {e}",))
+            return replace(held, notes=(f"not calibrated: it could not be trained on a part of the tracks: {e}",))
         rows = rest.rows("choose")
         found.append((rows.track, again._proba(rows.x), np.full(len(rows.track), number)))
     track, p, fold = (np.concatenate(column) for column in zip(*found, strict=True))

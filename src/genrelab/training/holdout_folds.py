@@ -1,4 +1,4 @@
-"""Assign tracks to folds, so that each is predicted once by a model that was not trained on it."""
+"""Assigns tracks to folds, so that each is classified once by a model that was not trained on it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from genrelab.splits.grouping import share_out
 from genrelab.splits.split import CHOOSE_FRACTION
 
 N_FOLDS = 5
-ALWAYS_FITTED = -1  # in no fold: always learned from, never scored
-NOT_IN_STUDY = -2  # no part of the study
+ALWAYS_FITTED = -1  # in no fold: always used for training, never tested
+NOT_IN_STUDY = -2  # not used
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -24,13 +24,13 @@ Mask = NDArray[np.bool_]
 def folds_by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed: int) -> Ints:
     """The fold in which each track is held out; artists stay together, genres are spread evenly.
 
-    Tracks of unknown artist are always trained on, as in the artist split; so are all tracks of an artist who is
-    the only one of some genre, as otherwise that genre could not be learned.
+    Tracks by unknown artists are always used for training, as in the artist split; so are all tracks by the only artist
+    of a genre, which otherwise would have no training tracks.
 
     Args:
         y: genre number of each track, shape (tracks,).
         artists: of each track.
-        among: which tracks take part, shape (tracks,).
+        among: the tracks that are used, shape (tracks,).
         seed: breaks ties.
 
     Returns:
@@ -51,7 +51,7 @@ def folds_by_artist(y: Ints, artists: Sequence[str | None], among: Mask, *, seed
 
 
 def random_folds(y: Ints, among: Mask, *, seed: int) -> Ints:
-    """The same without regard to artists: each genre's tracks, or windows, are shuffled and distributed.
+    """The same without artists: the tracks, or windows, of each genre are shuffled and distributed.
 
     Raises:
         SplitError: fewer than two genres have two tracks.
@@ -62,7 +62,7 @@ def random_folds(y: Ints, among: Mask, *, seed: int) -> Ints:
     for genre in np.unique(y[among]):
         rows = rng.permutation(np.flatnonzero(among & (y == genre)))
         if len(rows) < 2:
-            continue  # held out, it could not be learned
+            continue  # held out, it would have no training tracks
         fold[rows] = (n_assigned + np.arange(len(rows))) % N_FOLDS
         n_assigned += len(rows)
     _require_two_genres(y, fold >= 0, "tracks")
@@ -70,10 +70,10 @@ def random_folds(y: Ints, among: Mask, *, seed: int) -> Ints:
 
 
 def with_whole_recordings(fold: Ints, recordings: Sequence[object | None]) -> Ints:
-    """The same folds, but all tracks of a recording in that of its first one, shape (tracks,).
+    """The same folds, shape (tracks,), with all tracks of a recording in the fold of its first one.
 
     Args:
-        recordings: equal for tracks of one recording; None for a track by itself.
+        recordings: equal for tracks of one recording; None for other tracks.
     """
     first: dict[object, int] = {}
     whole = fold.copy()
@@ -97,16 +97,16 @@ def roles_for_fold(fold: Ints, held: int, chooses: Mask | None = None) -> NDArra
     return role
 
 
-def choosing_mask(y: Ints, groups: Sequence[str | None] | None, learned: Mask, *, seed: int) -> Mask:
-    """Select a fifth of the training tracks to choose epochs on; a genre's only group stays in the fit.
+def choosing_mask(y: Ints, groups: Sequence[str | None] | None, training: Mask, *, seed: int) -> Mask:
+    """Select a fifth of the training tracks to choose epochs; the only group of a genre stays in the fit.
 
     Args:
         y: genre number of each track, shape (tracks,).
         groups: the artist of each track, if artists are kept together; tracks without an artist stay in the fit.
-        learned: training tracks to select from, shape (tracks,).
+        training: tracks to select from, shape (tracks,).
         seed: breaks ties.
     """
-    rows = np.flatnonzero(learned).tolist()
+    rows = np.flatnonzero(training).tolist()
     genres = [f"{y[i]:06d}" for i in rows]
     group_of_row = [f"{i:09d}" if groups is None else groups[i] for i in rows]
     placed = share_out(genres, group_of_row, (1 - CHOOSE_FRACTION, CHOOSE_FRACTION), needs=(1, 2), seed=seed)
@@ -117,4 +117,4 @@ def choosing_mask(y: Ints, groups: Sequence[str | None] | None, learned: Mask, *
 
 def _require_two_genres(y: Ints, free: Mask, things: str) -> None:
     if len(np.unique(y[free])) < 2:
-        raise SplitError(f"can score fewer than two genres: the others have fewer than two {things}")
+        raise SplitError(f"only one genre, or none, can be tested: the others have fewer than two {things}")

@@ -1,4 +1,4 @@
-"""Train the models of a run, one after the other: each is fitted, calibrated, scored and bundled."""
+"""Trains the models of a run, one after the other: each is trained, calibrated, tested and bundled."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.evaluation import metrics, plots
 from genrelab.evaluation.calibration import Calibration
+from genrelab.evaluation.percent import format_percent
 from genrelab.export import export
 from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.models.checkpoints import drop_state
 from genrelab.predict.pooling import pool
 from genrelab.records.examples import Examples, load_examples
-from genrelab.records.prepared import write_parquet
+from genrelab.records.prepared import RERUN_HINT, write_parquet
 from genrelab.records.task import Task
 from genrelab.training import tensorboard
 from genrelab.training.fit_calibration import calibrate
@@ -47,9 +49,9 @@ def view_of(model: type[Model], settings: TrainSettings, held: Collection[str]) 
         return str(settings.view)
     found = [v for v in model.views if v in held]
     if not found:
-        remedy = "" if "table" in held else f"; prepare with --views {','.join([*held, model.views[0]])}"
+        remedy = "" if "table" in held else f": prepare with --views {','.join([*held, model.views[0]])}"
         raise MissingRequirementError(
-            f"{model.name} reads the view {model.views[0]}, and there is only {', '.join(held)}{remedy}"
+            f"{model.name} reads the view {model.views[0]}, but the prepared folder has only {', '.join(held)}{remedy}"
         )
     return found[0]
 
@@ -71,7 +73,7 @@ class ModelRuns:
     reported_notes: set[str] = field(default_factory=set)
 
     def train_all(self) -> list[dict[str, str]]:
-        """Train each model; return those that cannot run here, with the reason.
+        """Train each model; return those that cannot be trained here, with the reason.
 
         Raises:
             ModelError: a model that was named cannot be trained, or no model could be.
@@ -87,15 +89,15 @@ class ModelRuns:
                 if self.settings.models:
                     raise
                 not_run.append({"model": name, "reason": str(e)})
-                self.notify(f"{name}: not run: {e}")
+                self.notify(f"{name}: not trained: {e}")
                 self.run.remove(name)
         if len(not_run) == len(names):
-            raise ModelError(f"no model could be trained; the first: {not_run[0]['model']}: {not_run[0]['reason']}")
+            raise ModelError(f"no model could be trained. {not_run[0]['model']}: {not_run[0]['reason']}")
         return not_run
 
     def _train_model(self, model: Model) -> None:
         if self.resume and self.run.exists(f"{model.name}/metrics.json"):
-            self.notify(f"{model.name}: kept from before")
+            self.notify(f"{model.name}: finished in an earlier run, kept")
             self.seconds[model.name] = self.run.read_json(f"{model.name}/metrics.json")["train_s"]
             return
         examples = self._examples(model)
@@ -109,7 +111,7 @@ class ModelRuns:
         self._write_results(model, examples, local)
 
     def _local_folder(self, name: str) -> Path:
-        """The model's folder on this disk: RUN/MODEL if RUN is local, else one that is copied to RUN at the end."""
+        """The model's folder on this disk: RUN/MODEL if RUN is local, else one that is copied to RUN later."""
         if self.run.is_local:
             if not self.resume:
                 self.run.remove(name)
@@ -128,11 +130,13 @@ class ModelRuns:
             found = load_examples(self.task.prepared, view, labels, cache=cache, strict=self.settings.strict)
             if found.damage and found.damage not in self.reported_notes:
                 self.corrupt[view] = [found.damage]
-                self.notify(f"  {found.damage}")
+                self.notify(found.damage)
                 self.reported_notes.add(found.damage)
             for role in ("fit", "score"):
                 if not (found.role == role).any():
-                    raise PreparedError(f"{self.task.prepared.folder}: no record of {view} to {role}; prepare again")
+                    part = "training" if role == "fit" else self.task.split.scored_part
+                    what = f"no {part} track with the view {view} can be read"
+                    raise PreparedError(f"{self.task.prepared.folder}: {what}: {RERUN_HINT}")
             self.examples[key] = found
         return self.examples[key]
 
@@ -158,17 +162,20 @@ class ModelRuns:
         else:
             shutil.rmtree(local)
         self.notify(
-            f"{model.display}: {scores['accuracy']:.1%} of {scores['n']} tracks, {self.seconds[model.name]:.0f} s"
+            f"{model.display}: {format_percent(scores['accuracy'])} of {scores['n']:,} {self.task.split.scored_part} "
+            f"tracks correct; trained in {self.seconds[model.name]:.0f} s"
         )
         for note in metrics_json["notes"]:
-            if note not in self.reported_notes:  # a note common to all models is printed once; the leaderboard has all
+            if note not in self.reported_notes:  # once for all models; the leaderboard has each
                 self.notify(f"  {note}")
         self.reported_notes.update(metrics_json["notes"])
 
     def _calibrate(self, model: Model, examples: Examples) -> Calibration:
         with tempfile.TemporaryDirectory(dir=self.scratch) as scratch:
             p = model.predict_proba(examples)
-            found = calibrate(model, examples, p, parts=self.task.split.parts, scratch=Path(scratch))
+            found = calibrate(
+                model, examples, p, parts=self.task.split.parts, scratch=Path(scratch), part=self.task.split.scored_part
+            )
         model.notes += found.notes
         return found
 
@@ -180,14 +187,14 @@ class ModelRuns:
         probabilities: NDArray[np.float64],
         windows: NDArray[np.float64],
     ) -> dict[str, Any]:
-        """Accuracy on the training and validation tracks, and on single windows of the scored tracks."""
+        """Accuracy on the training and validation tracks, and on single windows of the scored part."""
         labels, groups = examples.labels, self.task.groups()
         by_track = None if groups is None else [groups[i] for i in tracks]
         role = labels.role[tracks]
-        validation = metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "choose")
+        accuracy = partial(metrics.accuracy_of, labels.y[tracks], probabilities, by_track)
         return {
-            "training": metrics.accuracy_of(labels.y[tracks], probabilities, by_track, where=role == "fit"),
-            "validation": validation,
+            "training": accuracy(where=role == "fit"),
+            "validation": accuracy(where=role == "choose"),
             "segments": metrics.segment_scores(
                 examples.y, windows, examples.track, groups, where=examples.role == "score"
             ),
@@ -198,15 +205,9 @@ class ModelRuns:
         order = metrics.similarity_order(counts)
         names = [printable(self.task.genres[i]) for i in order]
         picture = plots.confusion(counts[np.ix_(order, order)], names, title=printable(metrics_json["display"]))
-        settings = self.settings
-        hparams = {
-            "model": metrics_json["model"],
-            "view": metrics_json["view"],
-            "split": metrics_json["split"],
-            "seed": settings.seed,
-        }
-        hparams |= {"preset": settings.preset, "pca": settings.pca, "class_weight": settings.class_weight}
-        hparams |= settings.params.get(metrics_json["model"], {})  # what a search found
+        hparams = {key: metrics_json[key] for key in ("model", "view", "split")}
+        hparams |= {key: getattr(self.settings, key) for key in ("seed", "preset", "pca", "class_weight")}
+        hparams |= self.settings.params.get(metrics_json["model"], {})  # what a search found
         shown = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")
         tensorboard.write(
             local, hparams=hparams, metrics={n: metrics_json["scores"][n] for n in shown}, confusion_png=picture

@@ -1,10 +1,9 @@
-"""Write a trained model's settings and scores (HParams, scalars) and confusion matrix for TensorBoard.
+"""Writes a trained model's settings and scores (HParams, scalars) and confusion matrix for TensorBoard.
 
-`tensorboard --logdir RUN` finds one file per model, in `<model>/tensorboard/`; the curves of networks, written by
-`models/checkpoints.py`, lie in folders below it, so that the HParams page has their last values, too. TensorBoard's
-messages are few and small and are encoded here: neither TensorFlow nor TensorBoard is needed. Field numbers are those
-of tensorflow's event.proto, summary.proto, tensor.proto, of tensorboard's plugin_data.proto of HParams, and of
-protobuf's struct.proto.
+`tensorboard --logdir RUN` finds one file per model, in `<model>/tensorboard/`. `models/checkpoints.py` writes the
+curves of networks into folders below it, so that the HParams page also has their last values. The few messages of
+TensorBoard are encoded here, without TensorFlow or TensorBoard. Field numbers are those of tensorflow's event.proto,
+summary.proto, tensor.proto, of tensorboard's plugin_data.proto of HParams, and of protobuf's struct.proto.
 """
 
 from __future__ import annotations
@@ -14,10 +13,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import google_crc32c
+from google.protobuf import struct_pb2
+
+from genrelab.records import tfrecord
 
 FILE = "events.out.tfevents.0000000000.scores"
-"""TensorBoard looks for names with `tfevents`."""
+"""TensorBoard finds files with `tfevents` in their names."""
 
 Setting = str | bool | float | None
 SCALARS, TENSORS, IMAGES = 1, 2, 3  # summary.proto: DataClass
@@ -47,24 +48,15 @@ def write(
     target = folder / "tensorboard"
     target.mkdir(parents=True, exist_ok=True)
     temporary = target / ".scores.tmp"
-    temporary.write_bytes(b"".join(map(_tfrecord, events)))
+    temporary.write_bytes(b"".join(map(tfrecord.frame, events)))
     temporary.replace(target / FILE)
 
 
 def _session_start(hparams: Mapping[str, Setting], now: float) -> bytes:
-    """SessionStartInfo: a map of names to google.protobuf.Value, and the start time."""
-    settings = {name: value for name, value in hparams.items() if value is not None}
-    return b"".join(
-        _bytes_field(1, _bytes_field(1, name.encode()) + _bytes_field(2, _protobuf_value(v)))
-        for name, v in settings.items()
-    ) + _double_field(5, now)
-
-
-def _protobuf_value(value: str | bool | float) -> bytes:
-    """google.protobuf.Value."""
-    if isinstance(value, bool):
-        return _int_field(4, value)
-    return _bytes_field(3, value.encode()) if isinstance(value, str) else _double_field(2, float(value))
+    """SessionStartInfo: a map of names to google.protobuf.Value, as in google.protobuf.Struct, and the start time."""
+    settings = struct_pb2.Struct()
+    settings.update({name: value for name, value in hparams.items() if value is not None})
+    return settings.SerializeToString(deterministic=True) + _double_field(5, now)
 
 
 def _hparams_value(name: str, number: int, content: bytes) -> bytes:
@@ -111,14 +103,3 @@ def _varint(value: int) -> bytes:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*out, value])
-
-
-def _tfrecord(content: bytes) -> bytes:
-    """A TFRecord: length, its masked checksum, content, its masked checksum."""
-    length = struct.pack("<Q", len(content))
-    return length + _masked_crc(length) + content + _masked_crc(content)
-
-
-def _masked_crc(content: bytes) -> bytes:
-    crc = google_crc32c.value(content)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
