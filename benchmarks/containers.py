@@ -29,7 +29,7 @@ from genrelab.audio.reader import Audio
 from genrelab.core.errors import DecodeError
 
 SR, SECONDS, TOLERANCE_S = 44_100, 4.0, 0.2
-NO_MUSIC = "not music: decode it first"
+NO_MUSIC = "not PCM samples: decode it first"
 Make = Callable[[Path], Path]
 """Writes a file into a folder, and returns its path."""
 

@@ -33,7 +33,7 @@ from genrelab.audio.clips import clips_from_audio, read, resample
 from genrelab.audio.reader import Audio
 from genrelab.core.config import EMBEDDING_CLIPS, TrainSettings
 from genrelab.features import embedding
-from genrelab.features.views import compute_many
+from genrelab.features.views import compute
 from genrelab.models.classical import Musicnn
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import CLEAR_MARGIN, MIN_WINDOWS
@@ -128,7 +128,7 @@ def spread_windows(path: Path) -> np.ndarray:
     """The windows of a file in the order in which `predict` takes them, (windows, outputs)."""
     with closing(Audio(path)) as audio:
         clips = clips_from_audio(audio, EMBEDDING_CLIPS, spread=True)
-        return np.stack([w.x for _, found in compute_many(VIEW, clips) for w in found])
+        return np.stack([w.x for clip in clips for w in compute(VIEW, clip.y, clip.sr)])
 
 
 def stop(p: np.ndarray) -> tuple[int, bool]:

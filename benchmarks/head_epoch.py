@@ -20,8 +20,13 @@ from training_rows import examples_of
 
 from genrelab.core.config import MelImageView, TrainSettings
 from genrelab.core.tensorflow import seed_everything
-from genrelab.models.keras_base import NetworkData, network_data, network_data_from_arrays
-from genrelab.models.keras_training import fit_network, full_batches
+from genrelab.models.keras_training import (
+    NetworkData,
+    fit_network,
+    full_batches,
+    network_data,
+    network_data_from_arrays,
+)
 from genrelab.models.mobilenet import build_head, join_networks, load_base
 
 EPOCHS = {"the base again": 2, "genrelab": 8}

@@ -22,8 +22,7 @@ from training_rows import examples_of
 from genrelab.core.config import LogMelView, SamplesView, View
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
 from genrelab.models import raw_cnn
-from genrelab.models.keras_base import network_data
-from genrelab.models.keras_training import LEARNING_RATE, _compile, _shuffled, full_batches
+from genrelab.models.keras_training import LEARNING_RATE, _compile, _shuffled, full_batches, network_data
 from genrelab.records import examples
 
 

@@ -66,7 +66,7 @@ def article(folder: Path) -> Way:
 
 
 def decoding(_: Path) -> Way:
-    """libsndfile alone: read the samples of all channels and drop them."""
+    """Libsndfile alone: read the samples of all channels and drop them."""
     return lambda path: soundfile.read(path, dtype="float32")
 
 

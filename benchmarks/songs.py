@@ -19,8 +19,9 @@ SR = 22_050
 
 
 def clips_by_artist(data: Path) -> dict[str, list[Path]]:
-    """Clips of 30 s by artist, from `data`/emotify_30s (artists from tags) and `data`/gtzan_30s (artists from the table
-    beside it); without these folders `data` itself is read as a folder of music.
+    """Clips of 30 s by artist, from the folders emotify_30s and gtzan_30s of `data`.
+
+    Artists are from tags and from the table beside gtzan_30s. Without these folders `data` is read.
     """
     table = data / "gtzan_fault_filtered" / "artists.csv"
     stated = {"emotify_30s": DatasetOptions(), "gtzan_30s": DatasetOptions(artists=table if table.exists() else None)}

@@ -28,7 +28,8 @@ def examples_of(data: Path, view: View, n: int, folder: Path) -> Examples:
     for i in range(SHARDS):
         rows = range(i * n // SHARDS, (i + 1) * n // SHARDS)
         shards.append(folder / f"{view.name}-{i}.tfrecord")
-        tfrecord.write_records(shards[-1], (tfrecord.Record(r, 0.0, windows[r].tobytes()) for r in rows))
+        records = (tfrecord.Record(r, 0.0, windows[r].tobytes()) for r in rows)
+        shards[-1].write_bytes(b"".join(map(tfrecord.encode, records)))
     return Examples(view, labels, np.arange(n), np.zeros(n, np.float32), "a benchmark", _shards=tuple(shards))
 
 

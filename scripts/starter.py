@@ -60,8 +60,8 @@ FMA_GENRES = {2: "Hip-Hop", 5: "Hip-Hop", 182: "Rock", 255: "Rock", 256: "Rock",
 """The clips of FMA in DATA, by their id."""
 
 LICENCE = (
-    "for research and demonstration: learned from GTZAN, copyrighted music that research uses by custom, and from "
-    "Emotify (Magnatune, CC BY-NC-SA)"
+    "for research and demonstration: trained on GTZAN (copyrighted music, used in research by custom) and Emotify "
+    "(Magnatune, CC BY-NC-SA)"
 )
 
 Ints = NDArray[np.int64]

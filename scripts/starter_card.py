@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from genrelab.bundle.model_card import averaging_lines, calibration_section, usage_section
+from genrelab.bundle.model_card import averaging_note, calibration_section, usage_section
 from genrelab.core.config import ClipSettings, View
 from genrelab.evaluation.calibration import Evidence
+from genrelab.evaluation.percent import format_percent
 from genrelab.runs.learn_card import confusion_table
 
 
@@ -17,12 +18,12 @@ from genrelab.runs.learn_card import confusion_table
 class Figures:
     """Results of cross-validation; `collections` and `leaking` hold results of `metrics.score`."""
 
-    tracks: list[tuple[str, str]]  # collection and genre of every track that was learned from
+    tracks: list[tuple[str, str]]  # collection and genre of every training track
     collections: dict[str, dict[str, Any]]  # artists kept apart
     both: dict[str, Any]  # the same of both collections together
     other_draws: dict[str, list[float]]  # accuracy with other folds
     leaking: dict[str, Any]  # tracks drawn at random: the same artist on both sides
-    fma: dict[int, tuple[str, str]]  # id of a clip: its genre, and the answer
+    fma: dict[int, tuple[str, str]]  # id of a clip: its genre, and the predicted one
     temperature: float
     evidence: Evidence
 
@@ -33,41 +34,49 @@ def card(figures: Figures, view: View, clips: ClipSettings, licence: str) -> str
     lines = [
         "# The starter model",
         "",
-        f"Balanced logistic regression on `{view.name}`, what two frozen music networks make of 3 s of sound; made by "
-        f"genrelab {version('genrelab')} (`scripts/starter.py`) so that `genrelab predict song.mp3` answers right "
-        f"after installation. It knows {len(genres)} genres: {', '.join(genres)}.",
+        f"The model that `genrelab predict FILE` uses right after installation. It knows {len(genres)} genres: "
+        f"{', '.join(genres)}.",
         "",
-        "It is right for about 7 of 10 tracks of artists that it has not learned from, and what does not sound like "
-        "music is `unknown`. For the genres of your own music, five tracks each are enough to begin with: "
+        "It is right for about 7 of 10 tracks by artists that it was not trained on. Recordings that do not sound like "
+        "music are `unknown`. To classify your own genres, five tracks of each are enough to start: "
         "`genrelab learn ~/Music/by-genre --out my-genres`.",
         "",
-        *_data(figures, genres),
+        f"It is a balanced logistic regression on the view `{view.name}`: the outputs of two frozen music networks for "
+        f"3 s of audio. Made by genrelab {version('genrelab')} (`scripts/starter.py`).",
+        "",
         *_scores(figures, genres),
         *_caveat(),
-        *averaging_lines(view),
-        *calibration_section(
-            figures.temperature,
-            figures.evidence,
-            "of known artists, each answered by a model that never learned from its artist",
+        averaging_note(view),
+        "",
+        *_lines(
+            calibration_section(
+                figures.temperature,
+                figures.evidence,
+                "all tracks by known artists, each classified by a model trained without its artist",
+            )
         ),
+        "This holds for other artists in collections like these two. In other collections, expect fewer correct "
+        "answers at the same confidence.",
         "",
-        "This holds for tracks like these by other artists. In other collections it is right less often at the same "
-        "confidence.",
+        "## Limits",
         "",
-        "## Not tested on",
+        "Not tested on whole songs, microphone recordings or music of other genres: that gets the most similar of its "
+        "genres. docs/results.md lists which recordings without music are recognised as such.",
         "",
-        "Whole songs, recordings by microphone, and music of none of its genres: that gets the genre that it resembles "
-        "most. Which recordings that are no music are recognised as such stands in docs/results.md.",
-        "",
+        *_data(figures, genres),
         "## Licence",
         "",
-        f"{licence[0].upper()}{licence[1:]}. There is no music in it, only coefficients. The music networks are in "
-        "genrelab, not in this bundle: ISC licence, Music Technology Group, Universitat Pompeu Fabra (J. Pons).",
+        f"{licence[0].upper()}{licence[1:]}. The bundle contains coefficients, no music. The music networks are part "
+        "of genrelab, not of this bundle: ISC licence, Music Technology Group, Universitat Pompeu Fabra (J. Pons).",
         "",
-        *usage_section("onnx", view, clips, len(genres)),
-        "",
+        *_lines(usage_section("onnx", view, clips, len(genres))),
     ]
     return "\n".join(lines)
+
+
+def _lines(paragraphs: list[str]) -> list[str]:
+    """Paragraphs with an empty line after each; empty ones are left out."""
+    return [line for text in paragraphs if text for line in (text, "")]
 
 
 def _data(figures: Figures, genres: list[str]) -> list[str]:
@@ -78,11 +87,11 @@ def _data(figures: Figures, genres: list[str]) -> list[str]:
 
     n = Counter(collection for collection, _ in figures.tracks)
     return [
-        "## Data",
+        "## Training data",
         "",
         f"- {n['GTZAN']} tracks of GTZAN (Tzanetakis and Cook, 2002), the longest excerpt of 2 to 30 s of each: "
-        f"{named('GTZAN')}. GTZAN has known faults (repeats, wrong labels; Sturm, 2013), and its genres are those of "
-        "American and British records before 2002.",
+        f"{named('GTZAN')}. GTZAN has known errors (repeats, wrong labels; Sturm, 2013); its music is American and "
+        "British, released before 2002.",
         f"- {n['Emotify']} tracks of 30 s of Emotify (Aljanaki, Wiering and Veltkamp, 2016; music of Magnatune): "
         f"{named('Emotify')}.",
         "",
@@ -98,53 +107,57 @@ def _scores(figures: Figures, genres: list[str]) -> list[str]:
     lines = [
         "## Scores",
         "",
-        "Nested five-fold cross-validation over both collections: the strength of the penalty and the temperature are "
-        f"chosen without the artists that are scored. The artist of {unknown} GTZAN tracks is unknown: they are "
-        "learned from and never scored. 95 % intervals draw artists anew.",
+        "Nested five-fold cross-validation over both collections, split by artist: penalty and temperature are chosen "
+        f"without the artists of the test tracks. {unknown} GTZAN tracks by unknown artists are in training only. "
+        "The 95 % intervals are over artists.",
         "",
-        "| on tracks of artists that it has not learned from | n | artists | accuracy | top-3 | log loss | ECE |",
+        "| test tracks by new artists | n | artists | accuracy | true genre among the top 3 | log loss | ECE |",
         "|---|---|---|---|---|---|---|",
         *[_score_row(name, s) for name, s in (*figures.collections.items(), ("both", figures.both))],
         "",
-        f"With other folds: {_other_draws(figures)}. Guessing is right for {1 / len(genres):.1%}, the most frequent "
-        f"genre for {most:.1%} of GTZAN.",
+        f"With other folds: {_other_draws(figures)}. Chance: {format_percent(1 / len(genres))}; always guessing the "
+        f"most frequent genre of GTZAN: {format_percent(most)} of GTZAN.",
         "",
-        f"With tracks drawn at random, so that the same artist is on both sides, it seems to reach "
-        f"{figures.leaking['accuracy']:.1%} over both. That figure is a **leak**: it measures how well artists are "
-        "recognised, and is here only because many published ones are made that way.",
+        f"With a random split, in which tracks by one artist are in both the training and the test set, the accuracy "
+        f"over both collections is {format_percent(figures.leaking['accuracy'])}. The difference is a **leak**: the "
+        "model recognises artists. The figure is here for comparison with published figures, many of which leak.",
         "",
     ]
     if fma:
         answers = "; ".join(f"{i} {genre}: {answer}" for i, (genre, answer) in fma.items())
-        lines += [f"Of {len(fma)} clips of FMA it is right for {right} (id and genre: answer): {answers}.", ""]
+        lines += [
+            f"Of {len(fma)} clips of FMA, {right} are classified correctly (id and genre: result): {answers}.",
+            "",
+        ]
     for name, s in figures.collections.items():
         lines += [f"### {name} by genre", "", "| genre | n | recall | precision |", "|---|---|---|---|"]
         lines += [_genre_row(g, v) for g, v in s["per_genre"].items()]
-        lines += ["", *confusion_table(genres, s)]
+        lines += ["", *_lines(confusion_table(genres, s))]
     return lines
 
 
 def _other_draws(figures: Figures) -> str:
-    return "; ".join(f"{c} {' and '.join(f'{a:.1%}' for a in found)}" for c, found in figures.other_draws.items())
+    return "; ".join(
+        f"{c} {' and '.join(format_percent(a) for a in found)}" for c, found in figures.other_draws.items()
+    )
 
 
 def _caveat() -> list[str]:
     return [
-        "### What these figures do not say",
+        "### About these figures",
         "",
-        "The music networks were trained on the Million Song Dataset, which holds songs by many artists of GTZAN: "
-        "artists are unknown to the part that was trained here only. Emotify and FMA are cleaner in that respect. What "
-        "does not sound like music is found by a gate that was fitted on these very tracks, too; it is in none of the "
-        "figures.",
+        "The music networks were trained on the Million Song Dataset, which contains songs by many artists of GTZAN: "
+        "the test artists are new to the logistic regression, not to the networks. Emotify and FMA overlap less. "
+        "Recordings without music are recognised by a gate that was fitted on these tracks, too; the figures are "
+        "without it.",
         "",
     ]
 
 
 def _score_row(name: str, s: dict[str, Any]) -> str:
-    accuracy = f"{s['accuracy']:.1%} [{s['accuracy_low']:.1%}, {s['accuracy_high']:.1%}]"
-    return (
-        f"| {name} | {s['n']} | {s['n_groups']} | {accuracy} | {s['top3']:.1%} | {s['log_loss']:.3f} | {s['ece']:.3f} |"
-    )
+    accuracy = f"{format_percent(s['accuracy'])} [{100 * s['accuracy_low']:.1f}, {100 * s['accuracy_high']:.1f}]"
+    rest = f"{format_percent(s['top3'])} | {s['log_loss']:.3f} | {s['ece']:.3f}"
+    return f"| {name} | {s['n']} | {s['n_groups']} | {accuracy} | {rest} |"
 
 
 def _genre_row(genre: str, v: dict[str, Any]) -> str:

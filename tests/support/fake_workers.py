@@ -1,4 +1,4 @@
-"""A shelf and ears without models and workers, with the signatures of the real ones."""
+"""A model store and a worker queue without models and workers, with the signatures of the real ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import httpx
 
 from genrelab.serve.app import create_app
 from genrelab.serve.limits import Limits
-from genrelab.serve.workers.queue import FileJob, JobRefused
+from genrelab.serve.problems import Problem
+from genrelab.serve.workers.queue import FileJob
 from tests.support.guards import HANG_S
 
 GENRES = ("Blues", "Folk", "Rock")
@@ -40,14 +41,17 @@ class FakeModelStore:
         self._models = {name: model(name) for name in ("first", "second")}
 
     def get(self, name: str | None) -> Any:
-        return self._models[self.default if name is None else name]
+        try:
+            return self._models[self.default if name is None else name]
+        except KeyError:
+            raise Problem("unknown-model", f"No model is called '{name}'. Models: first, second.") from None
 
     def models(self) -> list[Any]:
         return list(self._models.values())
 
 
 class FakeWorkerQueue:
-    """Hears that every file is Rock; `bird` is no music, and one whose content is `refuse KIND WORDS` is refused.
+    """Every file is Rock; `bird` is no music, and one whose content is `refuse KIND` is refused.
 
     Attributes:
         orders, contents: what was to be heard.
@@ -64,7 +68,6 @@ class FakeWorkerQueue:
         self.contents: list[bytes] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.running = False
 
     def wait(self, condition: Callable[[], object]) -> None:
         """Return when something of it is so; for other threads than that of its loop."""
@@ -99,15 +102,9 @@ class FakeWorkerQueue:
     def waiting(self, waiting: int) -> None:
         self._waiting = waiting
 
-    async def start(self) -> None:
-        self.running = True
-
-    async def stop(self) -> None:
-        self.running = False
-
     async def classify(self, order: FileJob) -> dict[str, Any]:
         if self.full:
-            raise JobRefused("busy", "no place")
+            raise Problem("busy", "no place")
         self.orders.append(order)
         self.contents.append(order.path.read_bytes())
         self._tell()
@@ -118,8 +115,7 @@ class FakeWorkerQueue:
             self._tell()
             raise
         if self.contents[-1].startswith(b"refuse "):
-            _, kind, *words = self.contents[-1].decode().split(maxsplit=2)
-            raise JobRefused(kind, "as it was told", {"decoders": words[0]} if words else None)
+            raise Problem(self.contents[-1].decode().split()[1], "as it was told")
         self.processed += 1
         self._tell()
         said = {"path": "", "genre": "Rock", "confidence": 0.8, "probabilities": {"Rock": 0.8, "Folk": 0.2}}
@@ -134,10 +130,10 @@ class FakeWorkerQueue:
 
 
 def service(folder: Path, limits: Limits = Limits(), **settings: Any) -> Any:  # noqa: B008
-    """The application with fakes; `app.state.worker_queue` are its ears."""
-    ears = FakeWorkerQueue()
-    app = create_app(limits, FakeModelStore(), ears, folder=folder, **settings)  # type: ignore[arg-type]
-    app.state.worker_queue = ears
+    """The application with fakes; `app.state.worker_queue` is its queue."""
+    queue = FakeWorkerQueue()
+    app = create_app(limits, FakeModelStore(), queue, folder=folder, **settings)  # type: ignore[arg-type]
+    app.state.worker_queue = queue
     return app
 
 

@@ -1,4 +1,4 @@
-"""Tracks whose genre and artist stand in their samples, and networks that hear these: `learn` without real music."""
+"""Tracks with genre and artist encoded in their samples, and a network that recognises them, for tests of `learn`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SECONDS = 0.5
 def write_track(
     path: Path, genre: int, track: int, *, artist: int = 0, genres: Sequence[str] = (), by: str | None = None
 ) -> Path:
-    """A FLAC that `hear_codes` knows; equal numbers give equal audio.
+    """A FLAC that `embed_by_code` knows; equal numbers give equal audio.
 
     Args:
-        genre, artist, track: what is heard: 0 to 8, 0 to 49, 0 to 19.
+        genre, artist, track: the content: 0 to 8, 0 to 49, 0 to 19.
         genres, by: genres and artist in its tags.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def write_folders(root: Path, *, tracks: int = 8, genres: Sequence[str] = ("Blue
     return root
 
 
-def hear_codes(
+def embed_by_code(
     monkeypatch: pytest.MonkeyPatch,
     *,
     genre: float = 1.0,
@@ -65,11 +65,11 @@ def hear_codes(
         genre, artist, noise: how large these are.
         no_music: genres that do not sound like music.
     """
-    heard: list[int] = []
+    processed: list[int] = []
 
     def embed_window(y: NDArray[np.float32], view: EmbeddingView) -> NDArray[np.float32]:
         code = round(10_000 * float(np.median(y)))
-        heard.append(code)
+        processed.append(code)
         parts = ((genre, (1, code // 1_000)), (artist, (2, code % 1_000 // 20)), (noise, (3, code)))
         row = sum(size * np.random.default_rng(seed).standard_normal(view.shape) for size, seed in parts)
         return np.asarray(row, np.float32)
@@ -88,4 +88,4 @@ def hear_codes(
     monkeypatch.setattr(embedding_cache, "map_in_processes", map_here)
     for module in (file, learn_music):
         monkeypatch.setattr(module, "music_score", music_score)
-    return heard
+    return processed

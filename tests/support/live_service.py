@@ -9,14 +9,15 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import uvicorn
 
 from genrelab.serve.http.connection import http_protocol
 from genrelab.serve.limits import Limits
+from genrelab.serve.workers.queue import WorkerQueue
 from tests.support.guards import HANG_S
 
 
@@ -36,6 +37,21 @@ class _Server(uvicorn.Server):
             super().run(sockets)
         finally:
             self.known.set()
+
+
+def with_workers(app: Any, queue: WorkerQueue) -> Any:
+    """The application, whose lifespan starts and stops the workers."""
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        await queue.start()
+        try:
+            yield
+        finally:
+            await queue.stop()
+
+    app.router.lifespan_context = lifespan
+    return app
 
 
 @contextmanager

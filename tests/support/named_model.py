@@ -9,19 +9,19 @@ from genrelab.predict.prediction import Prediction
 
 
 class FakeClassifier:
-    """Answers as `listen` does, and remembers what it was asked."""
+    """Classifies by file name, and records the names."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.classified: list[str] = []
 
     def __call__(self, paths: Iterable[Path]) -> Iterator[Prediction]:
         files = list(paths)
-        self.asked += [p.name for p in files]
+        self.classified += [p.name for p in files]
         return map(prediction_from_name, files)
 
 
 def prediction_from_name(path: Path) -> Prediction:
-    """`jazz 83 …`: jazz with 0.83; `error …`: what cannot be heard; anything else: rock with 0.9."""
+    """`jazz 83 …`: jazz with 0.83; `error …`: a file that cannot be classified; anything else: rock with 0.9."""
     words = path.name.split()
     if words[0] == "error":
         return Prediction(str(path), None, None, {}, None, "svm", "not a readable audio file")
