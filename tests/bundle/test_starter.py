@@ -74,7 +74,7 @@ def test_published_figures_are_those_of_the_card() -> None:
 def confusions(card: str) -> list[list[list[int]]]:
     """The confusion tables of a card."""
     found = []
-    for block in card.split("\nRows: ")[1:]:
+    for block in card.split("Rows: ")[1:]:
         rows = [line for line in block.splitlines()[4:] if line.startswith("|")]
         found.append([[int(cell) for cell in row.strip("|").split("|")[1:]] for row in rows[:11]])
     return found

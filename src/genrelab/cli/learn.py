@@ -98,7 +98,8 @@ def _score_lines(result: LearnResult) -> list[str]:
     s = result.scores
     if s is None:
         return [
-            "Accuracy unknown: too few tracks to hold some out. 20 tracks per genre, by several artists, are enough."
+            "Accuracy unknown: fewer than 20 tracks could be held out, since test artists must not be training "
+            "artists. 20 tracks per genre, by several artists, are enough."
         ]
     what = "by other artists" if result.n_artists else "held out from training"
     n_genres = sum(g["n"] > 0 for g in s["per_genre"].values())

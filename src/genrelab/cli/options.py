@@ -172,7 +172,7 @@ def read_genre_map(file: Path | None, model: Bundle | None) -> GenreMap | None:
     unused = found.unused(model.genres) if model is not None else []
     if model is not None and unused:
         known = join_first(model.genres, most=MAX_GENRES_NAMED)
-        console.notify(f"--genre-map: {join_first(unused)} not among the genres of {printable(model.name)}: {known}")
+        console.notify(f"--genre-map: {printable(model.name)} has no genre {join_first(unused)}; it has {known}")
     return found
 
 

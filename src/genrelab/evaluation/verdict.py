@@ -29,6 +29,15 @@ CEILINGS = {
 }
 """By the genres that identify a dataset (audio or table): its name, the accuracy above which to suspect a leak, why."""
 
+SHARED = {
+    **dict.fromkeys(("same_recording", "numbered_alike", "near_duplicate"), "a recording"),
+    **dict.fromkeys(("same_track", "same_audio"), "audio"),
+    "same_features": "features",
+    "same_artist": "an artist",
+    "same_album": "an album",
+}
+"""Check of the audit → what test and training tracks share, for the verdict."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -182,8 +191,10 @@ def reach_verdict(run: RunFacts) -> Verdict:
     if run.n < MIN_RANKED_TRACKS:
         return verdict("too_few", f"{run.tracks}: too few to conclude anything.")
     if run.leaking:
-        shared = f"{run.part} and training tracks share artists, albums or recordings"
-        return verdict("leaks", f"The accuracies are invalid: {shared}.")
+        n, of, shared = (run.leaking[0][key] for key in ("leaking", "of", "name"))
+        verb = "shares" if n == 1 else "share"
+        tracks = f"{n:,} of {of:,} {run.part} tracks {verb} {SHARED[shared]} with training tracks"
+        return verdict("leaks", f"The accuracies are invalid: {tracks}.")
     if run.too_good:
         return verdict("too_good", f"The accuracies on {where} are implausibly high: suspect a leak.")
     if not run.learners:

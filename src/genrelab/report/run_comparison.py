@@ -105,8 +105,11 @@ def comparable_command(first: FinishedRun, other: FinishedRun) -> list[str] | No
     """Words after `genrelab` that train the models of `other` on the data and the split of `first`, or the reverse.
 
     Returns:
-        None if the preparations of both runs are gone, or the one left lacks the views of these models.
+        None if the runs use different music, the preparations of both are gone, or the one left lacks the views of
+        these models.
     """
+    if not set(first.split["track_id"]) & set(other.split["track_id"]):
+        return None
     if first.prepared is None:
         first, other = other, first
     if first.prepared is None:

@@ -105,7 +105,7 @@ def learn(
     if settings.labels == "tags" or settings.corrections is not None:
         labelled = _identify(labelled, root, with_notes=settings.labels == "tags")
     for i, note in enumerate(labelled.notes):  # before an error: they may explain it
-        notify(f"  {note}" if i else note)
+        notify(f"  {note}" if i and not note.startswith("skipped") else note)
     n_reported = len(labelled.notes)
     labelled = without_small_genres(labelled)
     paths = sorted({f.path for f in labelled.files})

@@ -137,6 +137,8 @@ def read_decisions(folder: Folder) -> dict[str, dict[str, str]]:
     Raises:
         DatasetError: no such file, or an invalid decision.
     """
+    if not folder.exists(CSV):
+        raise DatasetError(f"{folder} has no {CSV}: run `genrelab train` with --doubts first")
     try:
         rows = list(csv.DictReader(io.StringIO(folder.read_bytes(CSV).decode("utf-8-sig"), newline="")))
     except (OSError, UnicodeError, csv.Error) as e:

@@ -158,6 +158,10 @@ class _DoctorPrinter:
         )
         if not checkup.dataset.genres:
             self._notify("No track has a genre: genrelab can classify these files, but not train on them.")
+        if skipped := sum(u.is_audio for u in checkup.dataset.unused):
+            self._notify(
+                f"{pluralize(skipped, 'audio file')} skipped and not checked; --dataset folder checks all files."
+            )
         excluded = f"{len(rows) - n_added:,} of {pluralize(checkup.dataset.tracks, 'track')}"
         if manifest is not None:
             kept = f" and {pluralize(n_added, 'row')} that you added" if n_added else ""

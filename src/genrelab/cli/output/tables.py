@@ -164,7 +164,8 @@ def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> Non
     typer.echo(f"Best of {pluralize(len(found['trials']), 'trial')}: {printable(best)}")
     typer.echo(f"Trials:  {_quoted(run, 'tune', found['model'], 'trials.json')}")
     trained = f"{run.rstrip('/')}-trained"
-    typer.echo(f"Next:    {command_line('train', prepared, '--out', trained, '--from-study', run)}")
+    words = ("--models", found["model"], "--from-study", run, "--out", trained)
+    typer.echo(f"Next:    {command_line('train', prepared, *words)}")
 
 
 def run_comparison(found: RunComparison, as_json: bool, page: Path | None) -> None:

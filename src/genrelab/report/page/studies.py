@@ -118,11 +118,11 @@ def _reason_table(found: Json) -> list[Table]:
 def learning_curve_section(found: Json, scored: str) -> Section:
     """Section of `learning_curve.json`: would more tracks help, and of which genre?"""
     measured = [(printable(m["model"]), p) for m in found["models"] for p in m["points"]]
-    values = [{"series": name, "x": round(100 * p["share"]), **_interval_in_percent(p)} for name, p in measured]
-    rows = [(name, f"{100 * p['share']:.0f}", f"{p['n_tracks']:,}", *_accuracy_cells(p)) for name, p in measured]
-    columns = ("model", "share %", "training tracks", "accuracy %", "95 % interval")
+    values = [{"series": name, "x": p["n_tracks"], **_interval_in_percent(p)} for name, p in measured]
+    rows = [(name, f"{p['n_tracks']:,}", *_accuracy_cells(p)) for name, p in measured]
+    columns = ("model", "training tracks", "accuracy %", "95 % interval")
     table = Table(f"Accuracy by number of training tracks; {scored}", columns, rows, folded=True, cards=True)
-    spec = charts_lines.lines(values, x="share of the training tracks, %", y="accuracy, %", band=True)
+    spec = charts_lines.lines(values, x="training tracks", y="accuracy, %", band=True)
     verdicts = ", ".join(f"{printable(m['model'])} {m['verdict']}" for m in found["models"])
     chart, note = Chart(spec, f"Learning curves: {verdicts}"), "Click or tap a name to see its 95 % interval."
     figure = Figure("Accuracy with more training tracks", chart, note, table, wide=True)
