@@ -162,7 +162,7 @@ def check_doctor(fresh: Fresh) -> None:
     report = json.loads(fresh.genrelab("doctor", "--json"))
     assert report["ok"]
     by_name = {f["name"]: f for f in report["findings"]}
-    assert by_name["train half"]["state"] == "note" and "not installed" in by_name["train half"]["found"]
+    assert by_name["train"]["state"] == "note" and "not installed" in by_name["train"]["found"]
     assert by_name["mp3"]["state"] == by_name["model"]["state"] == "ok"
 
 

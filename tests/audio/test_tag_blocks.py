@@ -56,7 +56,7 @@ def test_more_tags_than_any_file_has_are_damage(tmp_path: Path, block: bytes, be
         if n == MAX_TAGS:
             assert len(tags_before(file) if before else tags_after(file, len(content))) == n
             continue
-        with pytest.raises(InconsistentFileError, match="more than 64 tags"):
+        with pytest.raises(InconsistentFileError, match="more than 64 tag blocks"):
             tags_before(file) if before else tags_after(file, len(content))
         assert stream_start(file) == 0
         assert file.reads < 10 * MAX_TAGS

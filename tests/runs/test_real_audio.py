@@ -24,7 +24,7 @@ def _run(
     out: Path, root: Path, *words: object, models: str = QUICK, views: str = "statistics"
 ) -> tuple[list[dict[str, str]], dict[str, Any], str]:
     """Rows of leaderboard.csv, run.json and the messages, of a run with the quick models and what they read."""
-    status, _, err = call("run", root, "--out", out, "--models", models, "--views", views, *words)
+    status, _, err = call("run", root, "--out", out, "-v", "--models", models, "--views", views, *words)
     assert status == 0, err
     rows = list(csv.DictReader((out / "leaderboard.csv").read_text().splitlines()))
     return rows, json.loads((out / "run.json").read_text()), err
@@ -37,7 +37,7 @@ def test_gtzan_split_by_artist_beats_the_majority(shared: Path, tmp_path: Path) 
     rows, about, err = _run(tmp_path, shared / "data" / "gtzan_2s", *words, **more)
     assert about["dataset"]["counts"]["ok"] == 306
     assert about["part"] == "test" and not about["split"]["no_test"]
-    assert "27 tracks of unknown artist" in err
+    assert "unknown for 27 tracks" in err
     best = rows[0]
     assert (best["model"], best["split"]) != ("majority", "random")
     assert float(best["accuracy_low"]) > about["majority"]
@@ -48,7 +48,7 @@ def test_gtzan_official_split_reports_that_it_has_no_test_rows(shared: Path, tmp
     lists = shared / "data" / "gtzan_fault_filtered"
     rows, _, err = _run(tmp_path, shared / "data" / "gtzan_2s", "--split", "official", "--split-files", lists)
     assert {r["part"] for r in rows} == {"validation"}
-    assert "no test tracks: the validation part is scored" in err
+    assert "no test tracks: models are tested on the validation set" in err
     page = (tmp_path / "leaderboard.md").read_text()
     assert "there are no test tracks" in page and "not measured" in page
     assert all(g in page for g in ("hiphop", "jazz", "reggae"))
@@ -58,7 +58,7 @@ def test_gtzan_official_is_refused_where_genres_are_left_without_training(shared
     words = ("--split", "official", "--split-files", shared / "data" / "gtzan_fault_filtered", "--models", "svm")
     status, _, err = call("run", shared / "data" / "gtzan_15s", "--out", tmp_path / "r", *words)
     assert status == 1
-    assert "blues, classical, country without training tracks" in err and "--split random" in err
+    assert "blues, classical, country without usable training tracks" in err and "--split random" in err
 
 
 def test_a_plain_folder_is_split_by_the_artists_in_its_tags(shared: Path, tmp_path: Path) -> None:
@@ -68,11 +68,11 @@ def test_a_plain_folder_is_split_by_the_artists_in_its_tags(shared: Path, tmp_pa
 
 
 def test_fma_with_eight_clips_counts_the_others_as_missing(shared: Path, tmp_path: Path) -> None:
-    status, _, err = call("prepare", shared / "data" / "fma", "--out", tmp_path / "p")
+    status, _, err = call("prepare", shared / "data" / "fma", "--out", tmp_path / "p", "-v")
     assert status == 0, err
     prepared = open_prepared(str(tmp_path / "p"))
     assert prepared.about["counts"] == {"tracks": 58, "ok": 8, "failed": 0, "missing": 50, "unlabelled": 0}
-    assert "681 rows" in err and "51 of 681 rows have none" in err
+    assert "681 rows" in err and "without a genre: 51 rows" in err
     ok = [prepared.tracks["track_id"][i] for i, s in enumerate(prepared.tracks["status"]) if s == "ok"]
     assert ok == ["2", "5", "182", "255", "256", "368", "459", "574"]
     assert all(prepared.tracks["licence"])
@@ -84,7 +84,7 @@ def test_fma_features_are_trained_without_audio(shared: Path, tmp_path: Path, sp
     words = ("--label", "genre_top", "--split-column", "split", "--artist-column", "artist", "--split", split)
     rows, about, err = _run(tmp_path, table, *words)
     assert {r["view"] for r in rows} == {"table"}
-    assert "82 rows without" in err
+    assert "unknown for 82 tracks" in err
     assert about["split"]["no_test"] == (split == "official")
     assert rows[0]["model"] == "svm" and float(rows[0]["accuracy"]) > 0.40
     assert (tmp_path / "svm" / "bundle" / "model.onnx").exists()

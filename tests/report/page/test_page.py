@@ -222,5 +222,6 @@ def test_numbers_and_sentences_are_formatted() -> None:
     assert format_interval(0.1, 0.25) == "10.0 to 25.0"
     assert format_interval(None, 0.25) == "–"
     assert [sentence(s) for s in ("a b", "Is it?", "")] == ["A b.", "Is it?", ""]
-    assert [with_full_stop(s) for s in ("svm is first", "Is it?", "")] == ["svm is first.", "Is it?", ""]
+    given = ("svm is first", "Is it?", "", "Run: `genrelab report`")
+    assert [with_full_stop(s) for s in given] == ["svm is first.", "Is it?", "", "Run: `genrelab report`"]
     assert np.ndim(Table("c", ("a",), [("b",)]).rows) == 2

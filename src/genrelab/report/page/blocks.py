@@ -144,8 +144,8 @@ def sentence(words: str) -> str:
 
 
 def with_full_stop(words: str) -> str:
-    """The text with a full stop; its first letter is kept, as it may start with the name of a model."""
-    return words if not words or words.endswith((".", "!", "?")) else f"{words}."
+    """The text with a full stop, unless it ends with a command to copy; it may start with a model's name."""
+    return words if not words or words.endswith((".", "!", "?", "`")) else f"{words}."
 
 
 def _code_markup(words: str) -> Markup:
