@@ -75,13 +75,21 @@ def test_a_relabelled_table_is_run_or_copied_first(capsys: pytest.CaptureFixture
     assert words_behind(said, "then") == ["run", "relabelled.csv", "--out", "memory://bucket/labels/run"]
 
 
-def test_parameters_of_a_study_are_trained_with(capsys: pytest.CaptureFixture[str]) -> None:
-    found = {"best": {"params": {"C": 1.0}}, "trials": [1, 2], "model": "svm"}
+@pytest.mark.parametrize(("clear", "label"), [(True, "Next:"), (False, "To train with it anyway:\n")])
+def test_parameters_of_a_study_are_trained_with(capsys: pytest.CaptureFixture[str], clear: bool, label: str) -> None:
+    found = {"best": {"params": {"C": 1.0}}, "trials": [1, 2], "model": "svm", "gain": {"beyond_noise": clear}}
     tables.tuning(found, False, "my prepared", "my study/")
     said = capsys.readouterr().out
     assert "my study/tune/svm/trials.json" in said
-    words = words_behind(said, "Next:")
-    assert words == ["train", "my prepared", "--out", "my study-trained", "--from-study", "my study/"]
+    words = words_behind(said, label)
+    assert words[:4] == ["train", "my prepared", "--models", "svm"]
+    assert words[4:] == ["--from-study", "my study/", "--out", "my study-trained"]
+
+
+def test_defaults_that_are_best_need_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"best": {"params": {"C": 1.0}}, "trials": [1], "model": "svm", "gain": None}
+    tables.tuning(found, False, "prepared", "study")
+    assert "--from-study" not in capsys.readouterr().out
 
 
 def test_options_of_a_source_are_in_the_command_for_it() -> None:

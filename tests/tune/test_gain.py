@@ -63,7 +63,7 @@ def test_sentences_describe_the_result() -> None:
     counts = {"complete": 8, "pruned": 2, "failed": 0}
     lines = sentences("svm", about, {**gain, "beyond_noise": False}, counts)
     assert "10 trials (8 complete, 2 pruned)" in lines[0]
-    assert "55.0 %" in lines[1] and "a difference of 5.0 points [-1.0, 11.0]" in lines[1]
+    assert "55.0 %" in lines[1] and "a difference of +5.0 points [−1.0, +11.0]" in lines[1]
     assert "is about 2.0 points too high by chance" in lines[2] and "expect an accuracy of about 53.0 %" in lines[2]
     assert lines[3] == "svm: the best trial is not significantly better than the defaults"
     assert "is significantly better" in sentences("svm", about, {**gain, "beyond_noise": True}, counts)[3]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from genrelab.core.text import pluralize
 from genrelab.evaluation.comparison import compare
 from genrelab.evaluation.intervals import group_index, share_interval
+from genrelab.evaluation.percent import percent, points
 
 Bools = NDArray[np.bool_]
 Groups = Sequence[str | None] | None
@@ -92,11 +93,11 @@ def sentences(model: str, found: dict[str, Any], gain: dict[str, Any] | None, co
         return [*lines, f"{model}: {usual}; no trial is better"]
     lines.append(
         f"{model}: the best trial (number {best['number']}) reaches {_share(best)} and {usual}: a difference of "
-        f"{_points(gain['difference'])} points [{_points(gain['low'])}, {_points(gain['high'])}]"
+        f"{points(gain['difference'])} points [{points(gain['low'])}, {points(gain['high'])}]"
     )
     lines.append(
-        f"{model}: the best of {pluralize(n, 'trial')} is about {_points(gain['optimism'])} points too high by chance "
-        f"(the difference by {_points(gain['optimism_of_difference'])}): expect an accuracy of about "
+        f"{model}: the best of {pluralize(n, 'trial')} is about {percent(gain['optimism'])} points too high by chance "
+        f"(the difference by {percent(gain['optimism_of_difference'])}): expect an accuracy of about "
         f"{100 * (best['value'] - gain['optimism']):.1f} %"
     )
     verdict = "significantly better" if gain["beyond_noise"] else "not significantly better"
@@ -105,7 +106,3 @@ def sentences(model: str, found: dict[str, Any], gain: dict[str, Any] | None, co
 
 def _share(scores: dict[str, Any]) -> str:
     return f"{100 * scores['value']:.1f} % [{100 * scores['low']:.1f}, {100 * scores['high']:.1f}]"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:.1f}".replace("-0.0", "0.0")

@@ -165,7 +165,11 @@ def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> Non
     typer.echo(f"Trials:  {_quoted(run, 'tune', found['model'], 'trials.json')}")
     trained = f"{run.rstrip('/')}-trained"
     words = ("--models", found["model"], "--from-study", run, "--out", trained)
-    typer.echo(f"Next:    {command_line('train', prepared, *words)}")
+    if found["gain"] is None:
+        return
+    clear = found["gain"]["beyond_noise"]
+    label = "Next:   " if clear else "It is not significantly better than the defaults. To train with it anyway:\n "
+    typer.echo(f"{label} {command_line('train', prepared, *words)}")
 
 
 def run_comparison(found: RunComparison, as_json: bool, page: Path | None) -> None:
