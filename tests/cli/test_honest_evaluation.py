@@ -102,7 +102,7 @@ def test_studies_relabelling_tuning_and_comparison_work_together(music: Path, tm
     assert (counts["beat"]["ok"], counts["choir"]["ok"]) == (8, 10)
 
     status, out, err = call("tune", prepared, "--model", "knn", "--out", tuned, "--trials", 3, "--split", "random")
-    assert status == 0 and "--from-study" in out, err
+    assert status == 0 and "Best of 3 trials" in out, err
     words = ("train", prepared, "--out", tmp_path / "better", "--models", "knn", "--split", "random")
     status, _, err = call(*words, "--from-study", tuned)
     assert status == 0 and "knn" in err, err
