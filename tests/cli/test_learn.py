@@ -89,7 +89,7 @@ def test_accuracy_on_unknown_artists_is_not_called_one_on_other_artists() -> Non
 
 def test_missing_accuracy_and_notes_are_printed() -> None:
     printed = text(result(notes=("a note",)), Path("m"))
-    assert "Accuracy unknown: too few tracks to hold some out." in printed and "\na note\n" in printed
+    assert "Accuracy unknown: fewer than 20 tracks could be held out" in printed and "\na note\n" in printed
     assert "Blues       3           –  2 more tracks, to begin with" in printed
     assert "could not be used" not in printed
 

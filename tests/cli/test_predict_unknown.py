@@ -149,7 +149,7 @@ def test_names_of_the_genre_map_are_printed(library: Path, tmp_path: Path) -> No
     assert next(line.index("99 %") for line in table.splitlines() if "99 %" in line) == table.index("confidence") + 6
     (tmp_path / "map.csv").write_text("from,to\nklezmer,Songs\n")
     err = call(*words)[2]
-    assert err.startswith("--genre-map: klezmer not among the genres of ")
-    assert err.splitlines()[0].endswith(f": {', '.join(GENRES)}")
+    assert err.startswith("--genre-map: linear has no genre klezmer; it has ")
+    assert err.splitlines()[0].endswith(f"; it has {', '.join(GENRES)}")
     status, out, err = call("predict", library, "--genre-map", tmp_path / "none.csv")
     assert (status, out) == (1, "") and "none.csv: no such file" in err
