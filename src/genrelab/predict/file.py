@@ -138,7 +138,9 @@ def _predict_clips(
         used = sorted([*used, *score_windows(bundle, read_clips(bundle.clips, more=True))], key=attrgetter("start_s"))
         pooled = _pool_scores(used)
     best = int(pooled.argmax())
-    shown = _with_other_clips(bundle, used, duration_s, read_clips) if bundle.full_timeline else used
+    # Bundles that do not stop early have used all clips that they ever use, and more would take minutes.
+    all_clips = bundle.full_timeline and bundle.stops_early
+    shown = _with_other_clips(bundle, used, duration_s, read_clips) if all_clips else used
     timeline = tuple(WindowScore(s.start_s, s.end_s, _by_genre(bundle, s.p)) for s in shown)
     probabilities, confidence = _by_genre(bundle, pooled), float(pooled[best])
     prediction = Prediction(
@@ -167,8 +169,6 @@ def _with_other_clips(
     read_clips: Callable[..., Iterable[audio_clips.Clip]],
 ) -> list[ScoredWindow]:
     """The scores used for the answer, and those of all other clips; in order of time. Damage there only ends them."""
-    if not bundle.stops_early:  # they have used all clips that they ever use, and more would take minutes
-        return used
     scores = {s.start_s: s for s in used}
     done = scores.keys() & set(audio_clips.clip_starts(duration_s, bundle.clips))
     others = (c for c in read_clips(replace(bundle.clips, max_clips=sys.maxsize)) if c.start_s not in done)

@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import logging
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -151,7 +152,7 @@ class ErrorMiddleware:
             await problem_response(internal_problem())(scope, receive, send)
 
 
-class RefusalMiddleware:
+class RefusalMiddleware(ABC):
     """Base of middleware that refuses some requests."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -162,9 +163,9 @@ class RefusalMiddleware:
         problem = self.find_problem(scope) if scope["type"] in ("http", "websocket") else None
         await (self.app if problem is None else problem_response(problem))(scope, receive, send)
 
+    @abstractmethod
     def find_problem(self, scope: Scope) -> Problem | None:
         """Why a request is refused; None: it is not."""
-        raise NotImplementedError
 
 
 class AuthMiddleware(RefusalMiddleware):
