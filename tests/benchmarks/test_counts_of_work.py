@@ -29,13 +29,13 @@ from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.features import spectrogram
-from genrelab.features.statistics import statistics
 from genrelab.prepare import make_piece, work_unit
 from genrelab.prepare.pipeline import prepare
 from genrelab.records import examples, tfrecord
 from genrelab.records.tfrecord import Record
 from genrelab.runs.train import train
 from tests.support.bundles import bundle_for
+from tests.support.features import statistics_of
 from tests.support.in_memory import examples_of, table_view
 from tests.support.sounds import music
 
@@ -107,10 +107,10 @@ def test_each_frame_is_transformed_once(view: Any, frames: int, counted: Callabl
 def test_filters_are_built_once_a_process() -> None:
     y = music(SR, 2.0)
     for _ in range(2):
-        statistics(y, SR, view=StatisticsView())
+        statistics_of(y, SR, StatisticsView())
         spectrogram.mel_image(y, MelImageView())
     before = spectrogram.mel_filters.cache_info().misses
-    statistics(y, SR, view=StatisticsView())
+    statistics_of(y, SR, StatisticsView())
     spectrogram.mel_image(y, MelImageView())
     assert spectrogram.mel_filters.cache_info().misses == before
 

@@ -24,8 +24,8 @@ from genrelab.features.statistics import (
     STATISTICS,
     descriptors,
     frames,
-    statistics,
 )
+from tests.support.features import spectra_of, statistics_of
 from tests.support.fma_recipe import correlations, fma_recipe
 from tests.support.paths import PROJECT
 from tests.support.sounds import awkward, music
@@ -75,7 +75,7 @@ def test_names_are_those_of_features_csv() -> None:
 @pytest.mark.parametrize(("sr", "fma_exact"), [(22_050, False), (44_100, True)])
 def test_statistics_of_synthetic_music_match_librosa(sr: int, fma_exact: bool) -> None:
     y = music(sr, seed=1)
-    assert_close(statistics(y, sr, view=StatisticsView(fma_exact=fma_exact)), fma_recipe(y, sr))
+    assert_close(statistics_of(y, sr, StatisticsView(fma_exact=fma_exact)), fma_recipe(y, sr))
 
 
 @pytest.mark.filterwarnings("ignore:n_fft=.* is too large:UserWarning")  # librosa's, on half a second
@@ -83,30 +83,30 @@ def test_statistics_of_synthetic_music_match_librosa(sr: int, fma_exact: bool) -
 @pytest.mark.parametrize("sound", ["noise", "tone", "square", "silence", "near-silence", "silence, then noise"])
 def test_statistics_of_awkward_sounds_match_librosa(sound: str) -> None:
     y = awkward(22_050, 0.5)[sound]
-    ours, theirs = statistics(y, 22_050, view=StatisticsView()), np.nan_to_num(fma_recipe(y, 22_050))
+    ours, theirs = statistics_of(y, 22_050, StatisticsView()), np.nan_to_num(fma_recipe(y, 22_050))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=5e-3)
 
 
 def test_statistics_with_digital_silence_match_librosa() -> None:
     y = music(22_050, seed=2)
     y[20_000:50_000] = 0  # chroma of what the resampler leaves here is brought up to full scale
-    ours, theirs = statistics(y, 22_050, view=StatisticsView()), np.nan_to_num(fma_recipe(y, 22_050))
+    ours, theirs = statistics_of(y, 22_050, StatisticsView()), np.nan_to_num(fma_recipe(y, 22_050))
     np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-2)
 
 
 def test_moments_match_scipy_and_are_zero_for_constant_rows() -> None:
     y = music(22_050)
-    named = dict(zip(STATISTICS, statistics(y, 22_050, view=StatisticsView()), strict=True))
+    named = dict(zip(STATISTICS, statistics_of(y, 22_050, StatisticsView()), strict=True))
     zcr = librosa.feature.zero_crossing_rate(y, frame_length=2048, hop_length=512)[0]
     assert named["zcr_skew_01"] == pytest.approx(stats.skew(zcr), rel=1e-4)
     assert named["zcr_kurtosis_01"] == pytest.approx(stats.kurtosis(zcr), rel=1e-4)
-    silent = dict(zip(STATISTICS, statistics(0 * y, 22_050, view=StatisticsView()), strict=True))
+    silent = dict(zip(STATISTICS, statistics_of(0 * y, 22_050, StatisticsView()), strict=True))
     assert silent["zcr_skew_01"] == silent["zcr_kurtosis_01"] == silent["mfcc_kurtosis_05"] == 0
 
 
 def test_fma_exact_assumes_22050_hz_as_the_recipe_does() -> None:
     y = music(44_100)
-    told, quirk = (statistics(y, 44_100, view=StatisticsView(fma_exact=exact)) for exact in (False, True))
+    told, quirk = (statistics_of(y, 44_100, StatisticsView(fma_exact=exact)) for exact in (False, True))
     ratio = dict(zip(STATISTICS, told / np.where(quirk == 0, 1, quirk), strict=True))
     for feature in ("spectral_centroid", "spectral_bandwidth", "spectral_rolloff"):
         assert ratio[f"{feature}_mean_01"] == pytest.approx(2.0, rel=1e-4)  # taken to be half the rate
@@ -118,8 +118,8 @@ def test_descriptors_are_statistics_with_steps_and_covariance_of_mfcc() -> None:
     mfcc = librosa.feature.mfcc(y=y, sr=22_050, n_mfcc=20).astype(np.float64)
     step = np.log(np.var(mfcc[:, 2:] - mfcc[:, :-2], axis=1, ddof=1) + 1e-3)
     covariance = np.cov(mfcc)
-    ours = descriptors(y, 22_050, DescriptorsView())
-    np.testing.assert_array_equal(ours[:518], statistics(y, 22_050, view=StatisticsView()))
+    ours = descriptors(spectra_of(y, 22_050, DescriptorsView()))
+    np.testing.assert_array_equal(ours[:518], statistics_of(y, 22_050, StatisticsView()))
     named = dict(zip(DESCRIPTORS, ours, strict=True))
     for i in range(20):
         assert named[f"mfcc_step_{i + 1:02d}"] == pytest.approx(step[i], abs=1e-3)
@@ -141,7 +141,7 @@ def test_frames_match_librosa_at_the_stated_rate() -> None:
             librosa.feature.mfcc(y=y, sr=44_100, n_mfcc=20),
         ]
     ).T
-    ours = frames(y, 44_100, view)
+    ours = frames(spectra_of(y, 44_100, view), view)
     assert ours.shape == (300, len(FRAMES))
     np.testing.assert_allclose(ours, theirs[:300], rtol=1e-4, atol=2e-3)
 
@@ -149,7 +149,8 @@ def test_frames_match_librosa_at_the_stated_rate() -> None:
 def test_frames_of_a_short_clip_are_repeated_from_its_start() -> None:
     y = music(44_100, 1.0)
     n = 1 + len(y) // 512
-    matrix = frames(y, 44_100, FramesView(n_frames=2 * n + 5))
+    view = FramesView(n_frames=2 * n + 5)
+    matrix = frames(spectra_of(y, 44_100, view), view)
     np.testing.assert_array_equal(matrix[:n], matrix[n : 2 * n])
     np.testing.assert_array_equal(matrix[:5], matrix[2 * n :])
 
@@ -164,7 +165,7 @@ def test_frames_of_a_short_clip_are_repeated_from_its_start() -> None:
 )
 def test_unsupported_settings_are_refused(sr: int, view: StatisticsView) -> None:
     with pytest.raises(SettingsError, match="Received"):
-        statistics(np.ones(sr, np.float32), sr, view=view)
+        statistics_of(np.ones(sr, np.float32), sr, view)
 
 
 def test_statistics_are_identical_in_every_single_threaded_process() -> None:
@@ -172,8 +173,8 @@ def test_statistics_are_identical_in_every_single_threaded_process() -> None:
         "import hashlib, sys; sys.path.insert(0, sys.argv[1])\n"
         "from tests.support.sounds import music\n"
         "from genrelab.core.config import StatisticsView\n"
-        "from genrelab.features.statistics import statistics\n"
-        "x = [statistics(music(22_050), 22_050, view=StatisticsView()).tobytes() for _ in range(2)]\n"
+        "from tests.support.features import statistics_of\n"
+        "x = [statistics_of(music(22_050), 22_050, StatisticsView()).tobytes() for _ in range(2)]\n"
         "assert x[0] == x[1]\n"
         "print(hashlib.sha256(x[0]).hexdigest())"
     )
@@ -202,7 +203,7 @@ def test_every_statistic_of_20_real_clips_correlates(shared: Path, rate: int | N
     clips, view = real_clips(shared, rate), StatisticsView(fma_exact=rate is None)
     if rate is not None:
         clips[3][0][100_000:180_000] = 0  # one of them with a stretch of digital silence
-    ours = np.array([statistics(y, sr, view=view) for y, sr in clips], np.float64)
+    ours = np.array([statistics_of(y, sr, view) for y, sr in clips], np.float64)
     theirs = np.array([np.nan_to_num(fma_recipe(y, sr)) for y, sr in clips])
     found = correlations(ours, theirs)
     missed = {name: round(r, 5) for name, r in zip(STATISTICS, found, strict=True) if r < LEAST_CORRELATION}
@@ -214,4 +215,4 @@ def test_every_statistic_of_20_real_clips_correlates(shared: Path, rate: int | N
 def test_view_settings_reach_the_features() -> None:
     y, view = music(22_050), StatisticsView()
     finer = dataclasses.replace(view, hop_length=256)
-    assert not np.array_equal(statistics(y, 22_050, view=view), statistics(y, 22_050, view=finer))
+    assert not np.array_equal(statistics_of(y, 22_050, view), statistics_of(y, 22_050, finer))

@@ -25,8 +25,12 @@ from genrelab.core.config import (
 )
 from genrelab.core.errors import DecodeError, SettingsError
 from genrelab.features.embedding import embedding, embedding_columns
+from genrelab.features.spectra import Spectra, compute_spectra
 from genrelab.features.spectrogram import log_mel_windows, mel_image
 from genrelab.features.statistics import STATISTICS, descriptors, frames, statistics
+
+FMA_SR = 22_050
+"""The rate that FMA's recipe assumes for chroma_stft, centroid, bandwidth, contrast and roll-off, whatever it is."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def compute_all(
         SettingsError: the view `table`, which is not made from audio.
         DecodeError: samples that are not finite, or so loud that the results overflow float32.
     """
-    at_rate, found = {sr: y}, {}
+    at_rate, spectra, found = {sr: y}, dict[object, Spectra](), {}
     for view in views:
         found[view.name] = list[Window]()
         if start_s > 0 and view.name in FIRST_CLIP_VIEWS:
@@ -89,13 +93,15 @@ def compute_all(
         if rate not in at_rate:
             at_rate[rate] = resample(y, sr, rate)
         with np.errstate(over="ignore", invalid="ignore"):  # an overflow is an error below
-            arrays = _arrays(view, at_rate[rate], rate)
+            arrays = _arrays(view, at_rate[rate], rate, spectra)
         found[view.name] = [Window(start_s + offset, _as_stored(view, x, start_s)) for offset, x in arrays]
     return found
 
 
-def _arrays(view: View, y: NDArray[np.float32], rate: int) -> list[tuple[float, NDArray[np.float32]]]:
-    """Where each window starts in the clip, in seconds, and its array."""
+def _arrays(
+    view: View, y: NDArray[np.float32], rate: int, spectra: dict[object, Spectra]
+) -> list[tuple[float, NDArray[np.float32]]]:
+    """Where each window starts in the clip, in seconds, and its array; `spectra` holds those of earlier views."""
     match view:
         case LogMelView():
             return log_mel_windows(y, view)
@@ -103,16 +109,27 @@ def _arrays(view: View, y: NDArray[np.float32], rate: int) -> list[tuple[float, 
             x = np.zeros(view.n_samples, np.float32)
             x[: len(y)] = y[: view.n_samples]
         case FramesView():
-            x = frames(y, rate, view)
+            x = frames(_spectra_of(view, y, rate, spectra), view)
         case StatisticsView():
-            x = statistics(y, rate, view)
+            x = statistics(_spectra_of(view, y, rate, spectra))
         case DescriptorsView():
-            x = descriptors(y, rate, view)
+            x = descriptors(_spectra_of(view, y, rate, spectra), view.n_mfcc)
         case EmbeddingView():
             x = embedding(y, view)
         case MelImageView():
             x = mel_image(y, view)
     return [(0.0, x)]
+
+
+def _spectra_of(
+    view: StatisticsView | DescriptorsView | FramesView, y: NDArray[np.float32], rate: int, made: dict[object, Spectra]
+) -> Spectra:
+    """The spectra that a view is computed from; views with the same numbers share them."""
+    stated_sr = FMA_SR if isinstance(view, StatisticsView) and view.fma_exact else rate
+    key = (rate, stated_sr, view.n_fft, view.hop_length)
+    if key not in made:
+        made[key] = compute_spectra(y, rate, n_fft=view.n_fft, hop_length=view.hop_length, stated_sr=stated_sr)
+    return made[key]
 
 
 def target_rate(view: View, sr: int) -> int:
