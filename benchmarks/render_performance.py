@@ -13,7 +13,7 @@ FIGURES = Path(__file__).with_name("figures")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 ORDER = (
-    *("statistics", "statistics_exact", "log_mel", "record_librosa", "record_article", "record_floor", "windows"),
+    *("statistics", "log_mel", "record_librosa", "record_article", "record_floor", "windows"),
     *("cold", "record_write", "head_epoch", "input_pipeline_raw_cnn", "input_pipeline_short_chunk"),
     *("svm_fit", "worker_start", "prepare_memory", "prepare_workers"),
 )

@@ -21,7 +21,6 @@ from render_performance import FIGURES, ORDER, render
 
 SCRIPTS = {
     "statistics": "statistics.py {data}",
-    "statistics_exact": "statistics.py {data} --exact",
     "log_mel": "log_mel.py {data}",
     "record_librosa": "record_librosa.py {data}",
     "record_article": "record_article.py {data}",

@@ -1,10 +1,10 @@
 """FMA's 518 statistics, decoding included: librosa's CPU time over ours, on the same real clips of 30 s.
 
-    python benchmarks/statistics.py DATA [--clips 20] [--rate native|22050] [--exact] [--json PATH]
+    python benchmarks/statistics.py DATA [--clips 20] [--rate native|22050] [--json PATH]
 
 FMA's published recipe works at the file's own rate; `--rate 22050` measures genrelab's default view instead, where
 decoding the MP3 is a larger part of both sides. Each side decodes the file itself. Exits 1 below 5.5 times, or if a
-column correlates below 0.999; with `--exact` (spectra in float64 throughout) below 5 times, or 0.99999.
+column correlates below 0.999.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from genrelab.features.statistics import STATISTICS
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from tests.support.fma_recipe import correlations, fma_recipe
 
-NAMES = {False: "genrelab", True: "genrelab, exact"}
-WANTED = {False: (5.5, 0.999), True: (5.0, 0.99999)}
-"""Minimum ratio, and minimum correlation of every column with FMA's recipe; in default and in exact mode."""
+WANTED, WANTED_R = 5.5, 0.999
+"""Minimum ratio, and minimum correlation of every column with FMA's recipe."""
 
 
 def theirs(path: Path, rate: int | None) -> NDArray[np.float64]:
@@ -49,29 +48,25 @@ def main() -> int:
     parser = arguments("librosa's CPU time over ours for FMA's 518 statistics")
     parser.add_argument("--clips", type=int, default=20)
     parser.add_argument("--rate", choices=("native", "22050"), default="native")
-    parser.add_argument("--exact", action="store_true")
     options = parser.parse_args()
     one_core()
     rate = None if options.rate == "native" else int(options.rate)
     view = StatisticsView(fma_exact=rate is None)
-    sides = {"librosa": lambda p: theirs(p, rate), NAMES[options.exact]: lambda p: ours(p, view)}
-    return report(row_of(alternate(sides, mp3_clips(options.data, options.clips), keep=True), options.exact, rate),
-                  options.json)  # fmt: skip
+    sides = {"librosa": lambda p: theirs(p, rate), "genrelab": lambda p: ours(p, view)}
+    return report(row_of(alternate(sides, mp3_clips(options.data, options.clips), keep=True), rate), options.json)
 
 
-def row_of(measured: Measured, exact: bool, rate: int | None) -> Row:
-    """The row of one mode."""
-    name, (wanted, wanted_r) = NAMES[exact], WANTED[exact]
-    r = correlations(np.array(measured.answers[name]), np.array(measured.answers["librosa"]))
+def row_of(measured: Measured, rate: int | None) -> Row:
+    """The row of a rate; None: the files' own."""
+    r = correlations(np.array(measured.answers["genrelab"]), np.array(measured.answers["librosa"]))
     worst = int(np.argmin(r))
-    ratio, quartiles = measured.ratio("librosa", name)
+    ratio, quartiles = measured.ratio("librosa", "genrelab")
     return Row(
-        "statistics" + ("_exact" if exact else "") + (f"_{rate}" if rate else ""),
-        f"518 statistics with decoding{', exact mode' if exact else ''}",
-        f"FMA's recipe in librosa {librosa.__version__}", ratio, quartiles, len(measured.answers[name]),
-        at_least=wanted,
+        "statistics" + (f"_{rate}" if rate else ""), "518 statistics with decoding",
+        f"FMA's recipe in librosa {librosa.__version__}", ratio, quartiles, len(measured.answers["genrelab"]),
+        at_least=WANTED,
         medians={f"{side}, ms of CPU a clip": 1000 * measured.median(side) for side in measured.seconds},
-        checks={f"every column correlates at {wanted_r:g} or more": bool(r[worst] >= wanted_r)},
+        checks={f"every column correlates at {WANTED_R:g} or more": bool(r[worst] >= WANTED_R)},
         extra={"worst column": STATISTICS[worst], "its correlation": float(r[worst])},
     )  # fmt: skip
 

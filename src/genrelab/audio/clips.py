@@ -196,11 +196,12 @@ def resample(y: NDArray[np.float32], sr: int, target_sr: int) -> NDArray[np.floa
 
 
 def _find_problem(y: NDArray[np.float32], sr: int, settings: ClipSettings) -> str | None:
-    if not np.isfinite(y).all():
+    peak = max(y.max(initial=0.0), -y.min(initial=0.0))  # NaN if a sample is
+    if not np.isfinite(peak):
         return NOT_FINITE
     if len(y) < settings.min_s * sr:
         return f"too short: {len(y) / sr:.2f} s, the minimum is {settings.min_s:g} s"
-    if max(y.max(), -y.min()) < SILENT_PEAK:
+    if peak < SILENT_PEAK:
         return "silent: no sample reaches -80 dBFS"
     return None
 

@@ -55,12 +55,12 @@ class Mixer:
             out[:] = x[:, 0]
             return out
         y: Samples = np.matmul(x, self._weights, out=out)
-        some, few = y[::STEP].astype(np.float64), x[::STEP].astype(np.float64)
+        some, few = y[::STEP].astype(np.float64), np.ascontiguousarray(x[::STEP].T).astype(np.float64)
         with np.errstate(invalid="ignore"):  # samples that are not finite: `clips` refuses them
             self._of_mean += float((some * some).sum())  # no product of vectors: BLAS would start all its threads
-            self._of_each += [float((one * one).sum()) for one in few.T]
-            self._sums += [float(one.sum()) for one in few.T]
-            self._n += len(few)
+            self._of_each += [float((one * one).sum()) for one in few]
+            self._sums += [float(one.sum()) for one in few]
+            self._n += len(some)
         return y
 
     @property

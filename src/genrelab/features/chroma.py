@@ -44,10 +44,9 @@ def spectral_peaks(
         (5, peaks): the bin, the power below it, in it and above it, and the loudest power of its frame.
     """
     low, high = bins
-    middle = powers[:, low:high]
-    is_peak = middle > powers[:, low - 1 : high - 1]
-    is_peak &= middle >= powers[:, low + 1 : high + 1]
-    is_peak &= middle > (_PEAK_THRESHOLD**2 * loudest)[:, None]
+    rises = powers[:, low : high + 1] > powers[:, low - 1 : high]
+    is_peak = rises[:, :-1] & ~rises[:, 1:]
+    is_peak &= powers[:, low:high] > (_PEAK_THRESHOLD**2 * loudest)[:, None]
     found = np.flatnonzero(is_peak)
     rows = found // (high - low)
     columns = found - rows * (high - low) + low
@@ -131,7 +130,7 @@ def chroma_stft(powers: NDArray[np.float32], sr: int, n_fft: int, tuning: float)
     Returns:
         (frames, 12).
     """
-    chroma: NDArray[np.float32] = (chroma_filters(sr, n_fft, tuning) @ powers[:, : 1 + n_fft // 2].T).T
+    chroma: NDArray[np.float32] = powers[:, : 1 + n_fft // 2] @ chroma_filters(sr, n_fft, tuning).T
     return _normalize(chroma, chroma.max(axis=1, keepdims=True))
 
 
@@ -146,7 +145,7 @@ def chroma_cqt(cqt: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[n
 
     Source: M. Müller and S. Ewert, Chroma Toolbox (2011).
     """
-    raw = cqt.reshape(len(cqt), -1, N_CHROMA).sum(axis=1)
+    raw = cqt @ np.tile(np.eye(N_CHROMA, dtype=np.float32), (cqt.shape[1] // N_CHROMA, 1))
     share = _normalize(raw, raw.sum(axis=-1, keepdims=True, dtype=np.float64))
     steps = np.zeros_like(raw)
     for step in _CENS_STEPS:

@@ -2,8 +2,8 @@
 
 Those are statistics, descriptors and frames.
 
-The first pass computes the power spectra, and what is computed from a block of them while it is in cache. The rest is
-computed when a view asks for it, and only once for all views (`views.compute_all`).
+The first pass computes the power spectra, their mel bands and their peaks. The rest is computed when a view reads it,
+and only once for all views (`views.compute_all`).
 """
 
 from __future__ import annotations
@@ -37,10 +37,8 @@ class Spectra:
             columns are wanted.
         powers: power spectra, (frames, padded bins).
         mel: power in mel bands, (frames, 128).
+        mean_square: of the windowed frames, (frames,).
         peaks: spectral peaks, see `chroma.spectral_peaks`, (5, peaks).
-        moments: of chunks of bins, see `spectral.chunk_moments`, (frames, chunks, 3).
-        mean_square: (frames,).
-        edges: of the contrast bands, see `spectral.contrast_edges`, (frames, edges).
     """
 
     y: NDArray[np.float32]
@@ -50,10 +48,8 @@ class Spectra:
     hop_length: int
     powers: NDArray[np.float32]
     mel: NDArray[np.float32]
-    peaks: NDArray[np.float32]
-    moments: NDArray[np.float32]
     mean_square: NDArray[np.float32]
-    edges: NDArray[np.float32]
+    peaks: NDArray[np.float32]
 
     @cached_property
     def tuning(self) -> float:
@@ -79,12 +75,30 @@ class Spectra:
     @cached_property
     def shape(self) -> NDArray[np.float32]:
         """Centroid, bandwidth and roll-off, (frames, 3) Hz."""
-        return spectral.shape(self.moments, self.powers, self.stated_sr, self.n_fft)
+        return spectral.shape(self._moments_and_extremes[0], self.powers, self.stated_sr, self.n_fft)
 
     @cached_property
     def contrast(self) -> NDArray[np.float32]:
         """Spectral contrast, (frames, 7) dB."""
-        return spectral.contrast(self.edges, self.stated_sr, self.n_fft)
+        extremes = self._moments_and_extremes[1]
+        deep = np.flatnonzero(spectral.needs_float64(extremes, self.rms, self.stated_sr, self.n_fft))
+        windows = frame(self.y, self.n_fft, self.hop_length)
+        buffer = np.empty((BLOCK, 1 + self.n_fft // 2), np.float32)
+        for start in range(0, len(deep), BLOCK):
+            rows = deep[start : start + BLOCK]
+            exact = power(windows[rows], buffer[: len(rows)], double=True)
+            extremes[rows] = spectral.band_extremes(exact, self.stated_sr, self.n_fft)
+        return spectral.contrast(extremes)
+
+    @cached_property
+    def _moments_and_extremes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`spectral.chunk_moments` and `spectral.band_extremes` of all frames, while a block of them is in cache."""
+        found = [
+            (spectral.chunk_moments(block), spectral.band_extremes(block, self.stated_sr, self.n_fft))
+            for block in (self.powers[start : start + BLOCK] for start in range(0, len(self.powers), BLOCK))
+        ]
+        moments, extremes = map(np.concatenate, zip(*found, strict=True))
+        return moments, extremes
 
     @cached_property
     def zero_crossing_rate(self) -> NDArray[np.float32]:
@@ -129,21 +143,17 @@ def compute_spectra(
     powers = np.empty((len(windows), spectral.padded_bins(n_fft)), np.float32)
     powers[:, 1 + n_fft // 2 :] = 0
     mel = np.empty((len(windows), N_MELS), np.float32)
+    mean_square = np.empty(len(windows), np.float32)
     lows, highs = zip(peak_bins(sr, n_fft), peak_bins(stated_sr, n_fft), strict=True)
-    parts, peaks = [], []
+    peaks = []
     for start in range(0, len(windows), BLOCK):
         rows = slice(start, start + BLOCK)
         block = powers[rows]
-        # float64: contrast measures valleys (above an MP3's low-pass) where a float32 FFT is noise.
-        power(windows[rows], out=block[:, : 1 + n_fft // 2], double=True)
+        power(windows[rows], out=block[:, : 1 + n_fft // 2])
         mel_power(block, sr, n_fft, N_MELS, out=mel[rows])
-        edges = spectral.contrast_edges(block, stated_sr, n_fft)
-        parts.append((spectral.chunk_moments(block), spectral.mean_square(block, n_fft), edges))
-        loudest = edges.max(axis=1)  # of all bins: every bin belongs to one of the bands
-        peaks.append(spectral_peaks(block, loudest, (min(lows), max(highs))))
-    moments, mean_square, all_edges = map(np.concatenate, zip(*parts, strict=True))
-    all_peaks = np.concatenate(peaks, axis=1)
-    return Spectra(y, sr, stated_sr, n_fft, hop_length, powers, mel, all_peaks, moments, mean_square, all_edges)
+        mean_square[rows] = spectral.mean_square(block, n_fft)
+        peaks.append(spectral_peaks(block, block.max(axis=1), (min(lows), max(highs))))
+    return Spectra(y, sr, stated_sr, n_fft, hop_length, powers, mel, mean_square, np.concatenate(peaks, axis=1))
 
 
 @lru_cache(maxsize=4)

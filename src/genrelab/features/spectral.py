@@ -24,6 +24,10 @@ _ROLL_PERCENT = 0.85
 _CONTRAST_HZ = 200.0  # upper edge of the lowest band; each further band is an octave
 _CONTRAST_BANDS = 7
 _CONTRAST_QUANTILE = 0.02
+_NOISY_VALLEY = 1e-6
+"""Magnitude of a valley of one bin, over the average of its frame, below which float32 is not accurate: the rounding
+noise of a float32 transform is 1.2e-7 on average (measured on real clips), several times that near a loud bin."""
+_NEAR_LARGEST_DB = 1.0
 _TOP_DB = 80.0
 _TINY = np.finfo(np.float32).tiny
 _ZERO = np.float32(1e-10)  # samples this small count as zero
@@ -98,39 +102,54 @@ def mean_square(powers: NDArray[np.float32], n_fft: int) -> NDArray[np.float32]:
     return powers @ _mean_square_weights(n_fft)
 
 
-def contrast_edges(powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
-    """The strongest and the weakest 2 % of the bins of each of seven octave bands.
+def band_extremes(powers: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
+    """The mean magnitude of the weakest and of the strongest 2 % of the bins of each of seven octave bands.
 
     Args:
         powers: power spectra, (frames, at least 1 + n_fft // 2).
 
     Returns:
-        (frames, edges) power, in the order that `contrast` expects.
+        (frames, 14): the valleys of the seven bands, then their peaks.
     """
-    # Non-negative floats sort like their bit patterns, and integers sort a quarter faster.
-    ordered, edges = powers[:, : 1 + n_fft // 2].view(np.int32).copy(), []
+    # Non-negative floats sort like their bit patterns, and integers sort a third faster.
+    ordered, ends = powers[:, : 1 + n_fft // 2].view(np.int32).copy(), []
     for bins, n_edge in _contrast_bands(sr, n_fft):
         band = ordered[:, bins]
         band.sort(axis=1)
-        edges += [band[:, :n_edge], band[:, -n_edge:]]
-    return np.concatenate(edges, axis=1).view(np.float32)
+        ends += [band[:, :n_edge], band[:, -n_edge:]]
+    magnitudes = np.concatenate(ends, axis=1).view(np.float32)
+    return np.sqrt(magnitudes, out=magnitudes) @ _mean_of_ends(sr, n_fft)
 
 
-def contrast(edges: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.float32]:
+def needs_float64(extremes: NDArray[np.float32], rms: NDArray[np.float32], sr: int, n_fft: int) -> NDArray[np.bool_]:
+    """The frames whose contrast the rounding noise of a float32 transform changes, (frames,).
+
+    Those have a deep valley, or nearly the largest contrast of a band: the maximum would be where noise is largest.
+
+    Args:
+        extremes: from `band_extremes`, of all frames of a clip, (frames, 14).
+        rms: root mean square of the windowed frames, (frames,).
+    """
+    sizes = np.array([n_edge for _, n_edge in _contrast_bands(sr, n_fft)])
+    least = (_NOISY_VALLEY * np.sqrt(n_fft / sizes)).astype(np.float32)  # the noise of several bins averages out
+    found = contrast(extremes)
+    noisy = (extremes[:, :_CONTRAST_BANDS] < least * rms[:, None]) | (found > found.max(axis=0) - _NEAR_LARGEST_DB)
+    any_band: NDArray[np.bool_] = noisy.any(axis=1)
+    return any_band
+
+
+def contrast(extremes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Spectral contrast: how far the peaks of each octave band stand above its valleys.
 
     Args:
-        edges: from `contrast_edges`, of all frames, (frames, edges).
+        extremes: from `band_extremes`, of all frames of a clip, (frames, 14).
 
     Returns:
         (frames, 7), dB.
 
     Source: D.-N. Jiang et al., Music type classification by spectral contrast feature (2002).
     """
-    magnitudes = np.sqrt(edges)
-    ends = np.cumsum([n_edge for _, n_edge in _contrast_bands(sr, n_fft) for _ in range(2)])
-    means = [edge.mean(axis=1) for edge in np.split(magnitudes, ends[:-1], axis=1)]
-    valleys, peaks = np.stack(means[::2], axis=1), np.stack(means[1::2], axis=1)
+    valleys, peaks = np.split(extremes, 2, axis=1)
     return decibels(peaks, ref=1.0, top_db=_TOP_DB) - decibels(valleys, ref=1.0, top_db=_TOP_DB)
 
 
@@ -139,15 +158,19 @@ def zero_crossing_rate(y: NDArray[np.float32], n_fft: int, hop_length: int) -> N
 
     Args:
         y: mono samples, (n,); they are padded with the first and the last sample.
-        n_fft: frame length.
+        n_fft: frame length, a multiple of `hop_length`.
 
     Returns:
         (1 + n // hop_length,).
     """
     negative = np.pad(y < -_ZERO, n_fft // 2, mode="edge")
-    crossings = np.cumsum(np.diff(negative, prepend=negative[0]))
-    first = np.arange(0, len(y) + 1, hop_length)  # a frame's first sample has none before it within the frame
-    counts: NDArray[np.int64] = crossings[first + n_fft - 1] - crossings[first]
+    crossings = np.diff(negative, prepend=negative[:1])
+    n_frames, n_hops = 1 + len(y) // hop_length, n_fft // hop_length
+    hops = crossings[: (n_frames + n_hops - 1) * hop_length].reshape(-1, hop_length)
+    in_hops = np.add.reduce(hops, axis=1, dtype=np.uint16)
+    # A frame's first sample has none before it within the frame.
+    within = np.lib.stride_tricks.sliding_window_view(in_hops, n_hops)
+    counts: NDArray[np.int64] = within.sum(axis=1, dtype=np.int64) - hops[:n_frames, 0]
     return (counts / n_fft).astype(np.float32)
 
 
@@ -172,3 +195,11 @@ def _contrast_bands(sr: int, n_fft: int) -> tuple[tuple[slice, int], ...]:
         n_edge = max(1, int(np.rint(_CONTRAST_QUANTILE * (stop - start))))
         bands.append((slice(start, stop if k == _CONTRAST_BANDS - 1 else stop - 1), n_edge))
     return tuple(bands)
+
+
+@lru_cache(maxsize=8)
+def _mean_of_ends(sr: int, n_fft: int) -> NDArray[np.float32]:
+    """Matrix from the weakest and strongest bins of the bands, in order, to their means: (bins, 14)."""
+    sizes = [n_edge for _, n_edge in _contrast_bands(sr, n_fft) for _ in range(2)]
+    means = np.repeat(np.diag(1 / np.array(sizes)), sizes, axis=0)
+    return np.concatenate((means[:, ::2], means[:, 1::2]), axis=1, dtype=np.float32)

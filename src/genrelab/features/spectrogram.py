@@ -138,7 +138,7 @@ def decibels(powers: NDArray[np.float32], *, top_db: float, ref: float | None = 
     else:
         level -= np.float32(10.0 * np.log10(max(AMIN, ref)))
     np.maximum(level, level.max(axis=(-2, -1), keepdims=True) - np.float32(top_db), out=level)
-    if ref is None:
+    if ref is None and (loudest <= AMIN).any():
         np.copyto(level, np.float32(-top_db), where=loudest <= AMIN)
     return level
 

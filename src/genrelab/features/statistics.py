@@ -131,7 +131,8 @@ def _moments(rows: Rows) -> Rows:
         (7, size) of each feature, in the order of `_STATISTICS`.
     """
     x = np.ascontiguousarray(np.concatenate(list(rows.values()), axis=1).T)
-    ordered, n = np.sort(x, axis=1), x.shape[1]
+    n = x.shape[1]
+    middle = (n - 1) // 2, n // 2
     mean = x.mean(axis=1, dtype=np.float64)
     away = x - mean[:, None]
     squares = away * away
@@ -142,7 +143,7 @@ def _moments(rows: Rows) -> Rows:
     m2_ = np.where(constant, 1.0, m2)
     skew = np.where(constant, 0.0, m3 / m2_**1.5)
     kurtosis = np.where(constant, 0.0, m4 / m2_**2 - 3.0)
-    median = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2
-    table = np.stack((kurtosis, ordered[:, -1], mean, median, ordered[:, 0], skew, np.sqrt(m2)))
+    median = np.partition(x, middle, axis=1)[:, middle].sum(axis=1) / 2
+    table = np.stack((kurtosis, x.max(axis=1), mean, median, x.min(axis=1), skew, np.sqrt(m2)))
     ends = np.cumsum([feature.shape[1] for feature in rows.values()])
     return dict(zip(rows, np.split(table.astype(np.float32), ends[:-1], axis=1), strict=True))
