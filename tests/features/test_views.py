@@ -16,6 +16,7 @@ from genrelab.core.config import (
     FramesView,
     LogMelView,
     MelImageView,
+    RhythmView,
     SamplesView,
     StatisticsView,
     TableView,
@@ -35,6 +36,7 @@ VIEWS: tuple[View, ...] = (
     SamplesView(),
     FramesView(),
     EmbeddingView(),
+    RhythmView(),
 )
 
 # How far a clip stored at another rate in 16 bits may be away. Measured on nine clips of real music and at three
@@ -163,12 +165,13 @@ def test_the_rate_at_which_real_music_is_stored_hardly_matters(shared: Path, rat
         assert levels[:, :210].max() < 2.0
 
 
-def test_columns_of_statistics_precede_those_of_embeddings() -> None:
-    found = table_views((MelImageView(), EmbeddingView(), SamplesView(), StatisticsView()))
-    assert found == [StatisticsView(), EmbeddingView()]
+def test_columns_of_statistics_precede_those_of_embeddings_and_rhythm() -> None:
+    found = table_views((MelImageView(), RhythmView(), EmbeddingView(), SamplesView(), StatisticsView()))
+    assert found == [StatisticsView(), EmbeddingView(), RhythmView()]
     assert [len(table_columns(view)) for view in (*found, TableView(columns=("a", "b")), MelImageView())] == [
         518,
         456,
+        61,
         2,
         0,
     ]

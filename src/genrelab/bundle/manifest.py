@@ -5,7 +5,6 @@ A version of genrelab reads one `format_version` only.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -21,18 +20,10 @@ from genrelab.core.config import VIEWS, ClipSettings, View, view_from_json, view
 from genrelab.core.errors import BundleError, SettingsError, printable
 from genrelab.core.text import is_printable_line
 from genrelab.evaluation.calibration import Evidence, evidence_from_json
+from genrelab.features.view_settings import check_numbers
 
 FORMAT_VERSION = 1
 MODEL_FILE, CARD_FILE, MANIFEST_FILE = "model.onnx", "README.md", "bundle.json"
-
-MAX_NUMBER = 10_000_000
-"""Limit of every number of a view and of clips: larger ones are damage or an attempt to fill the memory."""
-MAX_NUMBER_OF = {
-    "clip_s": 600, "window_s": 600, "tolerance": 1, "max_clips": 10_000, "sr": 400_000, "n_fft": 1 << 17,
-    "n_mels": 4_096, "size": 4_096,
-}  # fmt: skip
-MAX_OVERLAP = 100
-"""Most windows, or frames, that may contain the same sample: steps of one sample would give one for each."""
 
 MAX_BYTES = {MODEL_FILE: 1 << 30, CARD_FILE: 1 << 24, MANIFEST_FILE: 1 << 24}
 MAX_DEPTH = 20  # of nested lists and objects
@@ -235,24 +226,11 @@ def stored_calibration(about: dict[str, Any], where: Path) -> Evidence | None:
 
 
 def _check_numbers(cls: type[View | ClipSettings], stored: dict[str, Any], where: Path) -> None:
-    """Refuse settings that are missing, of another type than the default, or out of range."""
-    what = "clips" if cls is ClipSettings else "view"
-    for f in dataclasses.fields(cls):
-        if f.name not in stored:
-            raise bundle_error(where, f"{what}: {f.name} is missing")
-        value: Any = stored[f.name]
-        kinds = {float: (int, float), tuple: (list,)}.get(type(f.default), (type(f.default),))
-        good = type(value) in kinds
-        if good and isinstance(value, list):
-            good = len(value) > 0 and all(isinstance(column, str) for column in value)
-        elif good and not isinstance(value, bool):
-            good = 0 < value <= MAX_NUMBER_OF.get(f.name, MAX_NUMBER) or (value == 0 and f.name == "tolerance")
-        if not good:
-            raise bundle_error(where, f"{what}: {f.name} cannot be {_short_repr(value)}")
-    for step, length in (("hop_s", "window_s"), ("hop_length", "n_fft")):
-        if step in stored and length in stored:
-            good = stored[step] * MAX_OVERLAP >= stored[length]
-            _require(good, where, f"{what}: {step} must be at least {length} / {MAX_OVERLAP}", stored[step])
+    """Refuse settings that `check_numbers` refuses, with the name of the file."""
+    try:
+        check_numbers(cls, stored)
+    except SettingsError as e:
+        raise bundle_error(where, f"{'clips' if cls is ClipSettings else 'view'}: {e}") from e
 
 
 def bundle_error(where: Path, why: str, *, colon: str = ":") -> BundleError:

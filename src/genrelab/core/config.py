@@ -36,6 +36,13 @@ def _require_one_of(option: str, value: str | None, known: tuple[str | None, ...
         raise SettingsError(f"{option} must be one of {', '.join(k for k in known if k)}. Received: {value}")
 
 
+def _require_defaults(view: Any, why: str, *names: str) -> None:
+    for f in dataclasses.fields(view):
+        if f.name in names and getattr(view, f.name) != f.default:
+            received = getattr(view, f.name)
+            raise SettingsError(f"view {view.name}: {f.name} must be {f.default}: {why}. Received: {received}")
+
+
 @dataclass(frozen=True)
 class ClipSettings:
     """Which stretches of a track are used."""
@@ -136,6 +143,9 @@ class StatisticsView:
     n_mels: int = 128
     fma_exact: bool = False
 
+    def __post_init__(self) -> None:
+        _require_defaults(self, "FMA's 518 columns are computed with it", "n_mfcc", "n_mels")
+
     @property
     def shape(self) -> tuple[int, ...]:
         """(statistics,)."""
@@ -157,6 +167,9 @@ class DescriptorsView:
     hop_length: int = 512
     n_mfcc: int = 20
     n_mels: int = 128
+
+    def __post_init__(self) -> None:
+        _require_defaults(self, "the names of the 748 columns depend on it", "n_mfcc", "n_mels")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -204,8 +217,8 @@ class EmbeddingView:
         numbers = (self.networks, self.sr, self.n_fft, self.hop_length, self.n_mels, self.n_frames)
         if numbers != (tuple(NETWORK_OUTPUTS), 16_000, 512, 256, 96, 187):
             raise SettingsError(
-                "view embedding: the networks of this version of genrelab need other settings; use the version that "
-                f"wrote it. Received: {numbers}"
+                "view embedding: its networks were trained with their own settings, of which only max_windows can be "
+                f"changed; a file with others needs the version of genrelab that wrote it. Received: {numbers}"
             )
         _require_positive(self, "max_windows")
 
@@ -218,6 +231,25 @@ class EmbeddingView:
     def shape(self) -> tuple[int, ...]:
         """(outputs of all networks,)."""
         return (sum(NETWORK_OUTPUTS.values()),)
+
+
+@dataclass(frozen=True)
+class RhythmView:
+    """Tempo, beat, key, harmonic change and dynamics of a whole clip as 61 numbers (float32)."""
+
+    name: ClassVar[str] = "rhythm"
+    dtype: ClassVar[str] = "<f4"
+    sr: int = 22_050
+    n_fft: int = 2_048
+    hop_length: int = 512
+
+    def __post_init__(self) -> None:
+        _require_defaults(self, "the choice of the tempo was fitted with it", "sr", "n_fft", "hop_length")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(columns,)."""
+        return (61,)
 
 
 NETWORK_OUTPUTS = {"msd_musicnn": 200, "msd_vgg": 256}
@@ -239,17 +271,25 @@ class TableView:
 
 
 View = (
-    StatisticsView | SamplesView | MelImageView | EmbeddingView | LogMelView | DescriptorsView | FramesView | TableView
+    StatisticsView
+    | SamplesView
+    | MelImageView
+    | EmbeddingView
+    | LogMelView
+    | DescriptorsView
+    | FramesView
+    | RhythmView
+    | TableView
 )
 VIEWS: dict[str, type[View]] = {view.name: view for view in get_args(View)}
-PARQUET_VIEWS: tuple[str, ...] = ("statistics", "embedding", "table")
+PARQUET_VIEWS: tuple[str, ...] = ("statistics", "embedding", "rhythm", "table")
 """Views stored in `features.parquet`; the others are stored in shards."""
 FIRST_CLIP_VIEWS: tuple[str, ...] = ("samples", "frames")
 """Views that use the first clip of a track only, however long it is, as the article's models do."""
 DEFAULT_VIEWS: tuple[str, ...] = ("statistics", "samples", "mel_image", "embedding")
 """Views that the models of `--models all` read."""
 
-FLAT_VIEWS: tuple[str, ...] = ("statistics", "table", "descriptors", "frames", "embedding")
+FLAT_VIEWS: tuple[str, ...] = ("statistics", "table", "descriptors", "frames", "embedding", "rhythm")
 """Views that the classical models can read, each window as one row."""
 
 SEED_LIMIT = 2**32
@@ -321,6 +361,7 @@ class TrainSettings:
     seed: int = 42
     epochs: int = 100
     patience: int = 10  # epochs without a better validation loss before training stops
+    early_stopping: bool = True  # if not, networks run all `epochs`, as always with the preset `article`
     batch_size: int = 32  # on a TPU 16 per core
     preset: str = "default"  # or `article`
     view: str | None = None  # for the classical models; None: `statistics`
@@ -352,6 +393,16 @@ class TrainSettings:
         if self.fine_tune < 0:
             raise SettingsError(f"--fine-tune must be 0 or more blocks. Received: {self.fine_tune}")
         object.__setattr__(self, "params", validated_params(self.params))
+
+    @property
+    def stops_early(self) -> bool:
+        """Do networks stop before `epochs` where more of them do not help?"""
+        return self.early_stopping and not self.uses_last_epoch
+
+    @property
+    def uses_last_epoch(self) -> bool:
+        """Do networks use the weights of their last epoch, as the article did, instead of the best one's?"""
+        return self.preset == "article"
 
     def of(self, model: str) -> TrainSettings:
         """The settings for one model: its own hyper-parameters override the options of the same name."""

@@ -18,12 +18,14 @@ from genrelab.core.config import (
     FramesView,
     LogMelView,
     MelImageView,
+    RhythmView,
     SamplesView,
     StatisticsView,
     TableView,
     View,
 )
 from genrelab.core.errors import DecodeError, SettingsError
+from genrelab.features.description import RHYTHM, rhythm
 from genrelab.features.embedding import embedding, embedding_columns
 from genrelab.features.spectra import Spectra, compute_spectra
 from genrelab.features.spectrogram import log_mel_windows, mel_image
@@ -53,6 +55,8 @@ def table_columns(view: View) -> tuple[str, ...]:
             return STATISTICS
         case EmbeddingView():
             return embedding_columns(view)
+        case RhythmView():
+            return RHYTHM
         case TableView():
             return view.columns
         case _:
@@ -69,8 +73,8 @@ def compute_all(
 ) -> dict[str, list[Window]]:
     """The windows of several views of a clip; the clip is resampled once to each rate that they state.
 
-    `statistics`, `descriptors`, `embedding` and `mel_image` have one window per clip, `log_mel` one or more; `samples`
-    and `frames` use the start of a track and have none for its later clips.
+    `statistics`, `descriptors`, `embedding`, `rhythm` and `mel_image` have one window per clip, `log_mel` one or more;
+    `samples` and `frames` use the start of a track and have none for its later clips.
 
     Args:
         y: mono samples of the clip, (n,).
@@ -114,6 +118,8 @@ def _arrays(
             x = statistics(_spectra_of(view, y, rate, spectra))
         case DescriptorsView():
             x = descriptors(_spectra_of(view, y, rate, spectra), view.n_mfcc)
+        case RhythmView():
+            x = rhythm(_spectra_of(view, y, rate, spectra))
         case EmbeddingView():
             x = embedding(y, view)
         case MelImageView():
@@ -122,7 +128,10 @@ def _arrays(
 
 
 def _spectra_of(
-    view: StatisticsView | DescriptorsView | FramesView, y: NDArray[np.float32], rate: int, made: dict[object, Spectra]
+    view: StatisticsView | DescriptorsView | FramesView | RhythmView,
+    y: NDArray[np.float32],
+    rate: int,
+    made: dict[object, Spectra],
 ) -> Spectra:
     """The spectra that a view is computed from; views with the same numbers share them."""
     stated_sr = FMA_SR if isinstance(view, StatisticsView) and view.fma_exact else rate
