@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,17 @@ from typer.testing import CliRunner
 from genrelab.audio import reader
 from genrelab.cli.main import app
 from genrelab.cli.output import predict as predict_output
-from genrelab.cli.output.writers import Shown
+from genrelab.cli.output.writers import Shown, TableWriter
 from genrelab.cli.use import _supported_below
-from genrelab.core.config import ClipSettings, LogMelView, StatisticsView, TableView
+from genrelab.core.config import ClipSettings, LogMelView, MelImageView, TableView
 from genrelab.core.errors import SettingsError
 from genrelab.evaluation.calibration import Evidence
+from genrelab.features.description import MusicDescription
 from genrelab.predict import batch
 from genrelab.predict import file as files
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
-from genrelab.predict.prediction import Prediction
+from genrelab.predict.prediction import NO_DESCRIPTION, NOT_MUSIC, UNKNOWN, Prediction
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.command import interruptible
 from tests.support.evidence import evidence_from_confidences
@@ -235,6 +237,72 @@ def test_line_breaks_in_names_add_no_rows_to_csv(library: Path) -> None:
     assert out.endswith(b"\n") and not out.endswith(b"\r\n")
 
 
+# --- tempo and key ---
+
+DESCRIPTION = MusicDescription(126.25, 0.5, "A minor", 0.25)
+
+
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A has tempo and key, B neither."""
+    found = {"a.wav": DESCRIPTION, "b.flac": NO_DESCRIPTION}
+    monkeypatch.setattr(files, "describe_track", lambda audio: found.get(audio.path.name, DESCRIPTION))
+
+
+@pytest.mark.usefixtures("described")
+def test_tempo_and_key_are_given_in_every_output_format_also_from_the_cache(library: Path, heard: list[str]) -> None:
+    status, out, _ = call(library, "--describe", "--json")
+    found = json.loads(out)
+    assert status == 1 and all(list(f) == [*FIELDS, *DESCRIPTION.to_json()] for f in found)
+    values = [tuple(f[name] for name in DESCRIPTION.to_json()) for f in found]
+    assert values == [(126.25, 0.5, "A minor", 0.25), (None, 0, None, 0), values[0], (None,) * 4]
+    heard.clear()
+    rows = list(csv.DictReader(io.StringIO(call(library, "--describe", "--csv")[1].decode())))
+    assert [[r[name] for name in DESCRIPTION.to_json()] for r in rows[:2]] == [
+        ["126.25", "0.5", "A minor", "0.25"], ["", "0.0", "", "0.0"],
+    ]  # fmt: skip
+    assert rows[3]["key"] == rows[3]["key_confidence"] == "" and rows[3]["error"]
+    lines = call(library, "--describe")[1].decode().splitlines()
+    at = lines[0].index("tempo, key (confidence)")
+    assert lines[1][at:].startswith("126 BPM (50 %), A minor (25 %)  ")
+    assert lines[2][at:].startswith("no clear tempo, no clear key")
+    assert "FAILED" in lines[4] and heard == []
+    assert {line[at + 34 :].strip()[:1].isupper() for line in lines[1:4]} == {True}, "the other genres are aligned"
+
+
+@pytest.mark.usefixtures("described")
+def test_description_is_left_out_unless_requested(library: Path) -> None:
+    call(library, "--describe")
+    for form in ("--json", "--csv"):
+        assert b"tempo" not in call(library, form)[1]
+    assert b"tempo" not in call(library)[1] and b"BPM" not in call(library)[1]
+
+
+@pytest.mark.usefixtures("described", "rock")
+def test_tempo_and_key_are_given_for_unknown_genres_and_beside_a_timeline(library: Path) -> None:
+    options = ("--describe", "--timeline", "--min-precision", "0.99", "--windows", "2")
+    (found,) = json.loads(call(library / "a.wav", "--json", *options)[1])
+    assert (found["genre"], found["tempo_bpm"], found["key"]) == ("unknown", 126.25, "A minor")
+    assert found["timeline"]
+    rows = list(csv.DictReader(io.StringIO(call(library / "a.wav", "--csv", *options)[1].decode())))
+    assert len(rows) > 1 and {(r["tempo_bpm"], r["key"]) for r in rows} == {("126.25", "A minor")}
+    head, first, *windows = call(library / "a.wav", *options)[1].decode().splitlines()
+    at = head.index("tempo, key")
+    assert "unknown" in first and first[at:].startswith("126 BPM (50 %), A minor (25 %)")
+    assert windows and all(w[at : at + 34].isspace() for w in windows)
+
+
+def test_tempo_and_key_of_what_is_not_music_are_printed() -> None:
+    prediction = Prediction(
+        "bird.ogg", UNKNOWN, 0.5, dict.fromkeys(GENRES, 1 / 3), 2.0, "m", None, description=DESCRIPTION
+    )
+    prediction = replace(prediction, unknown_because=NOT_MUSIC)
+    writer = TableWriter(GENRES, ["bird.ogg"], Shown(describe=True))
+    row = writer.row(prediction)
+    assert row[writer.head.index("tempo, key") :].split("  ")[0] == "126 BPM (50 %), A minor (25 %)"
+    assert row.endswith("  does not sound like music\n")
+
+
 # --- unknown, and sets ---
 
 
@@ -386,10 +454,10 @@ def test_empty_folder_is_an_error_and_other_files_are_classified(library: Path, 
 
 
 def test_predicting_one_file_imports_no_heavy_packages(library: Path, tmp_path: Path) -> None:
-    bundle_for(tmp_path / "statistics", StatisticsView())
+    bundle_for(tmp_path / "image", MelImageView())  # views on `spectra` import SciPy for its faster transform
     look = (
         "import sys\nfrom genrelab.cli.main import app\n"
-        f"try:\n    app(['predict', {str(library / 'a.wav')!r}, '--model', {str(tmp_path / 'statistics')!r}])\n"
+        f"try:\n    app(['predict', {str(library / 'a.wav')!r}, '--model', {str(tmp_path / 'image')!r}])\n"
         "except SystemExit as e:\n    assert not e.code\n"
         "heavy = {'av', 'scipy', 'rich', 'sqlite3', 'multiprocessing'} & set(sys.modules)\n"
         "print(*heavy, file=sys.stderr)"

@@ -60,16 +60,17 @@ def test_query_parameters_reach_the_worker_queue(client: Client, app: Any) -> No
     order = app.state.worker_queue.orders[0]
     assert (order.model.name, order.top, order.timeline, order.windows) == ("second", 2, True, "all")
     assert (answer["model"], len(answer["timeline"])) == ("second", 1)
-    assert (order.any_genre, order.tags) == (False, False)
-    client.post("/v1/predict?windows=7&any=true&tags=true", content=b"sound")
+    assert (order.any_genre, order.tags, order.describe) == (False, False, False)
+    client.post("/v1/predict?windows=7&any=true&tags=true&describe=true", content=b"sound")
     order = app.state.worker_queue.orders[1]
-    assert (order.windows, order.any_genre, order.tags) == (7, True, True)
+    assert (order.windows, order.any_genre, order.tags, order.describe) == (7, True, True, True)
 
 
 @pytest.mark.parametrize(
     "query",
     ["top=0", "top=x", "top=1_0", "top=+1", "top=", "top=1.0", "timeline=yes", "timeline=1", "windows=0",
-     "windows=1001", "windows=many", "any=yes", "any=1", "tags=True", "tags=", "tpo=3", "top=1&top=2", "timeline="],
+     "windows=1001", "windows=many", "any=yes", "any=1", "tags=True", "tags=", "describe=1", "describe=", "tpo=3",
+     "top=1&top=2", "timeline="],
 )  # fmt: skip
 def test_invalid_parameter_is_named_in_the_error(client: Client, app: Any, query: str) -> None:
     about = is_problem(client.post(f"/v1/predict?{query}", content=b"x"), "bad-parameter", 422)
@@ -95,6 +96,17 @@ def test_tags_are_left_out_unless_requested(client: Client) -> None:
     parts = [("f", ("a.mp3", b"sound"))]
     (answer,) = client.post("/v1/predict/batch?tags=true", files=parts).json()
     assert answer["tags"] == {"rock": 0.6, "guitar": 0.4}
+
+
+def test_tempo_and_key_are_left_out_unless_requested(client: Client) -> None:
+    parts = [("f", ("a.mp3", b"sound")), ("f", ("b.mp3", b"refuse damaged"))]
+    fields = {"tempo_bpm", "tempo_confidence", "key", "key_confidence"}
+    for answer in client.post("/v1/predict/batch?describe=false", files=parts).json():
+        assert fields.isdisjoint(answer)
+    found, refused = client.post("/v1/predict/batch?describe=true", files=parts).json()
+    assert (found["tempo_bpm"], found["tempo_confidence"], found["key"], found["key_confidence"]) == (126, 0.9, None, 0)
+    assert {name: refused[name] for name in fields} == dict.fromkeys(fields)
+    assert client.post("/v1/predict?describe=true", content=b"sound").json() == found | {"path": ""}
 
 
 def test_error_lists_only_the_first_invalid_parameters(client: Client) -> None:

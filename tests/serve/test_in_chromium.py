@@ -582,6 +582,41 @@ def test_most_likely_tags_are_shown_with_their_source(visit: Callable[..., Visit
     assert it.text("#tags").startswith("Tags: indie 50 %,")
 
 
+def test_tempo_and_key_are_shown_in_both_languages_and_kept(visit: Callable[..., Visit], songs: Path) -> None:
+    it = visit()
+    description = {"tempo_bpm": 126.4, "tempo_confidence": 0.35, "key": "F# minor", "key_confidence": 0.8}
+    asked = answer_with(it, **description)
+    it.classify(songs / "song.mp3")
+    assert "describe=true" in asked[0]
+    assert it.text("#tempo-key") == "Tempo and key: 126 BPM (35 %), F♯ minor (80 %)"
+    it.reload()
+    it.page.locator("#history-list button").click()
+    assert it.text("#tempo-key") == "Tempo and key: 126 BPM (35 %), F♯ minor (80 %)"
+    it.page.locator("#other-language").click()
+    it.page.locator("#tempo-key", has_text="F♯ 小调").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"tempo_bpm": None, "tempo_confidence": 0, "key": None, "key_confidence": 0}, "no clear tempo, no clear key"),
+        (
+            {"tempo_bpm": 90, "tempo_confidence": 1, "key": "Bb major", "key_confidence": 0},
+            "90 BPM (99 %), B♭ major (1 %)",
+        ),
+        ({}, None),
+    ],
+)
+def test_missing_tempo_and_key_are_named(
+    visit: Callable[..., Visit], songs: Path, fields: dict[str, Any], shown: str | None
+) -> None:
+    it = visit()
+    answer_with(it, **fields)
+    it.classify(songs / "song.mp3")
+    assert it.page.is_visible("#tempo-key") is (shown is not None)
+    assert shown is None or it.text("#tempo-key") == f"Tempo and key: {shown}"
+
+
 @pytest.mark.parametrize("tags", [{"guitar": 0.09}, {}, None])
 def test_unlikely_tags_are_not_shown(visit: Callable[..., Visit], songs: Path, tags: dict[str, float] | None) -> None:
     it = visit()

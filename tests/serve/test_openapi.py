@@ -106,6 +106,9 @@ def test_responses_match_the_schema(tmp_path: Path) -> None:
         assert schemas.PredictionResult.model_validate(client.post("/v1/predict?tags=true", content=b"x").json()).tags
         bird = schemas.PredictionResult.model_validate(client.post("/v1/predict", content=b"bird").json())
         assert (bird.genre, bird.unknown_because) == ("unknown", "not_music")
+        parts = [("f", ("a", b"x")), ("f", ("b", b"refuse damaged"))]
+        for file in client.post("/v1/predict/batch?describe=true", files=parts).json():
+            (schemas.FileError if file["error"] else schemas.PredictionResult).model_validate(file)
         for file in client.post(
             "/v1/predict/batch", files=[("f", ("a", b"x")), ("f", ("b", b"refuse damaged"))]
         ).json():
@@ -127,6 +130,20 @@ def test_schema_describes_unknown_answers_and_tags(tmp_path: Path) -> None:
     for path in ("/v1/predict", "/v1/predict/batch"):
         parameters = {p["name"]: p["schema"] for p in described["paths"][path]["post"]["parameters"]}
         assert {name: parameters[name]["default"] for name in ("any", "tags")} == {"any": False, "tags": False}
+
+
+def test_schema_describes_tempo_and_key(tmp_path: Path) -> None:
+    described = service(tmp_path).openapi()
+    found, refused = (described["components"]["schemas"][name] for name in ("PredictionResult", "FileError"))
+    for name, kind in (("tempo_bpm", "number"), ("key", "string")):
+        assert [one["type"] for one in found["properties"][name]["anyOf"]] == [kind, "null"]
+        confidence = found["properties"][f"{name.removesuffix('_bpm')}_confidence"]
+        assert (confidence["type"], confidence["minimum"], confidence["maximum"]) == ("number", 0, 1)
+        assert refused["properties"][name]["type"] == "null"
+    assert {"tempo_bpm", "key", "tempo_confidence", "key_confidence"}.isdisjoint(found["required"])
+    for path in ("/v1/predict", "/v1/predict/batch"):
+        parameters = {p["name"]: p["schema"] for p in described["paths"][path]["post"]["parameters"]}
+        assert (parameters["describe"]["type"], parameters["describe"]["default"]) == ("boolean", False)
 
 
 @pytest.fixture

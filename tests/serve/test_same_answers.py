@@ -77,6 +77,7 @@ def predict(folder: Path, name: str, model: str, *options: str) -> dict[str, Any
         ("timeline=true", ("--timeline",)),
         ("timeline=true&windows=4", ("--timeline", "--windows", "4")),
         ("windows=all&any=true&top=2", ("--windows", "all", "--any", "--top", "2")),
+        ("describe=true", ("--describe",)),
     ],
 )
 def test_http_and_command_line_give_the_same_answer(
@@ -93,12 +94,23 @@ def test_http_and_command_line_give_the_same_answer(
         assert window["probabilities"] == pytest.approx(expected_window["probabilities"], abs=1e-9)
     assert got == expected
     assert len(windows) > 3 or name != "long.flac" or "timeline" not in query
+    assert name != "long.flac" or "describe" not in query or got["tempo_bpm"]
 
 
 def test_timeline_does_not_change_the_answer(client: Any, folder: Path) -> None:
     content = (folder / "long.flac").read_bytes()
     plain, timed = (client.post(f"/v1/predict?{query}", content=content).json() for query in ("", "timeline=true"))
     assert {key: timed[key] for key in plain} == plain
+
+
+def test_batch_describes_each_file(client: Any, folder: Path) -> None:
+    names = ("long.flac", "text.mp3")
+    parts = [("f", (name, (folder / name).read_bytes())) for name in names]
+    found, failed = client.post("/v1/predict/batch?describe=true", files=parts).json()
+    expected = predict(folder, "long.flac", "early", "--describe")
+    assert [found[name] for name in ("tempo_bpm", "key")] == [expected[name] for name in ("tempo_bpm", "key")]
+    expected = predict(folder, "text.mp3", "early", "--describe")
+    assert failed["tempo_bpm"] is expected["tempo_bpm"] is failed["key"] is expected["key"] is None
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,8 @@ class FakeWorkerQueue:
         said |= {"unknown_because": None, "duration_s": 2.5, "model": order.model.name, "error": None, "notes": []}
         if self.contents[-1] == b"bird" and not order.any_genre:
             said |= {"genre": "unknown", "unknown_because": "not_music"}
+        if order.describe:
+            said |= {"tempo_bpm": 126.0, "tempo_confidence": 0.9, "key": None, "key_confidence": 0.0}
         if order.tags:
             said["tags"] = {"rock": 0.6, "guitar": 0.4}
         if order.timeline:

@@ -94,6 +94,14 @@ def predict(
     tags: Annotated[
         bool, options.flag("--tags", "Also print descriptive tags: moods, instruments, decades, styles.")
     ] = False,
+    describe: Annotated[
+        bool,
+        options.flag(
+            "--describe",
+            "Also print tempo and key with their confidence, from 30 s at the middle of the track (all of a shorter "
+            "one); none if they are silent or damaged.",
+        ),
+    ] = False,
     any_genre: options.AnyGenre = False,
     min_precision: options.MinPrecision = None,
     coverage: Annotated[
@@ -132,9 +140,10 @@ def predict(
 
     bundle = load_audio_bundle(model)
     bundle = bundle.with_full_timeline() if timeline else bundle
+    bundle = bundle.with_description() if describe else bundle
     bundle = _with_coverage(with_min_precision(bundle.with_windows(windows), min_precision), coverage)
     form = "json" if as_json else "csv" if as_csv else "table"
-    shown = Shown(form, top, timeline, tags, options.read_genre_map(genre_map, bundle))
+    shown = Shown(form, top, timeline, tags, options.read_genre_map(genre_map, bundle), describe)
     if not print_predictions(
         bundle.with_any() if any_genre else bundle, names, shown, jobs=jobs, fresh=fresh, exclude=exclude or ()
     ):

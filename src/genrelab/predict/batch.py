@@ -34,7 +34,7 @@ MAX_FILES_IN_PROCESS = 16
 QUEUE_LIMIT = 64
 """Predictions per worker that may wait for the prediction of an earlier file."""
 
-WORKER_USE = ("clips", "second_pass", "stops_early", "full_timeline")
+WORKER_USE = ("clips", "second_pass", "stops_early", "full_timeline", "describes")
 """Fields of `BundleInUse` that workers need, besides the bundle itself."""
 
 WorkerUse = tuple[tuple[str, Any], ...]

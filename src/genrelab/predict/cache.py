@@ -4,7 +4,8 @@
     ├── models   the bundle's fingerprint, the version of genrelab, and which clips are used
     ├── files    path and stamp of a file (`core/file_stamp.py`) → SHA-256 of its audio without its tags
     ├── answers  model and audio → probabilities, duration, music score, tags and notes
-    └── faults   model, path and stamp of a file → why it cannot be classified
+    ├── faults   model, path and stamp of a file → why it cannot be classified
+    └── descriptions   audio → tempo and key, and the version of genrelab that found them
 
 A file with another stamp (renamed, moved, retagged, restored from a backup) is found by the hash of its audio. An error
 is stored for its own file only: under another name or with other tags a decoder may read it. The database has a
@@ -20,6 +21,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.file_stamp import Stamp, stamp_of
 from genrelab.core.progress import Notify
 from genrelab.predict.cache_database import CacheDatabase
-from genrelab.predict.cache_rows import AnswerRow, prediction_from_row, row_from_prediction
+from genrelab.predict.cache_rows import AnswerRow, description_from_row, prediction_from_row, row_from_prediction
 from genrelab.predict.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -49,12 +51,18 @@ CREATE TABLE faults (
     PRIMARY KEY (model, path)
 );
 """
+DESCRIPTIONS = """
+CREATE TABLE IF NOT EXISTS descriptions (payload BLOB PRIMARY KEY, version TEXT NOT NULL, description TEXT NOT NULL)
+"""
+"""Added to a database of an earlier version, whose rows stay; that version does not mind it."""
+
 SELECT_ERROR = "SELECT duration_s, error FROM models JOIN faults ON model = id WHERE key = ? AND path = ? AND stamp = ?"
 BY_FILE = """
-SELECT probabilities, duration_s, tags, notes FROM files JOIN models ON key = ?
+SELECT probabilities, duration_s, tags, notes, answers.payload FROM files JOIN models ON key = ?
 JOIN answers ON model = id AND answers.payload = files.payload WHERE path = ? AND stamp = ?
 """
 BY_PAYLOAD = BY_FILE.partition("FROM")[0] + "FROM models JOIN answers ON model = id WHERE key = ? AND payload = ?"
+SELECT_DESCRIPTION = "SELECT description FROM descriptions WHERE payload = ? AND version = ?"
 THE_MODEL = "(SELECT id FROM models WHERE key = ?)"
 
 MAX_ROWS = 2_000_000
@@ -80,10 +88,12 @@ class PredictionCache(CacheDatabase):
 
     def __init__(self, notify: Notify, fresh: bool) -> None:
         super().__init__(FILE, SCHEMA, SCHEMA_VERSION, notify)
+        self.query(lambda database: database.execute(DESCRIPTIONS))
         self.fresh = fresh
         self._new_files: dict[bytes, tuple[bytes, bytes]] = {}
         self._new_answers: dict[tuple[str, bytes], AnswerRow] = {}
         self._new_errors: dict[tuple[str, bytes], tuple[bytes, float | None, str] | None] = {}
+        self._new_descriptions: dict[bytes, str] = {}
         self._written = time.monotonic()
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, at: TracebackType | None) -> None:
@@ -92,7 +102,10 @@ class PredictionCache(CacheDatabase):
         super().__exit__(kind, e, at)
 
     def lookup(self, bundle: BundleInUse, path: str | Path) -> Prediction | None:
-        """This model's prediction for a file with the same path and stamp, without a timeline."""
+        """This model's prediction for a file with the same path and stamp, without a timeline.
+
+        One without a description is not used if the bundle describes.
+        """
         stamp = stamp_of(path)
         if stamp is None or self.fresh:
             return None
@@ -101,7 +114,7 @@ class PredictionCache(CacheDatabase):
         if errors:
             return Prediction(str(path), None, None, {}, errors[0][0], bundle.name, errors[0][1])
         rows = self.query(lambda d: d.execute(BY_FILE, file_key).fetchall())
-        return prediction_from_row(bundle, path, rows[0]) if rows else None
+        return self._prediction(bundle, path, rows[0][:-1], rows[0][-1]) if rows else None
 
     def lookup_content(self, bundle: BundleInUse, path: str | Path, payload: bytes) -> Prediction | None:
         """This model's prediction for the same audio, under any path.
@@ -114,7 +127,20 @@ class PredictionCache(CacheDatabase):
         content_key = (_key(bundle), payload)
         new = self._new_answers.get(content_key)
         rows = [new] if new is not None else self.query(lambda d: d.execute(BY_PAYLOAD, content_key).fetchall())
-        return prediction_from_row(bundle, path, rows[0]) if rows else None
+        return self._prediction(bundle, path, rows[0][:4], payload) if rows else None
+
+    def _prediction(
+        self, bundle: BundleInUse, path: str | Path, row: tuple[Any, ...], payload: bytes
+    ) -> Prediction | None:
+        """The prediction in a row, with the description of the same audio if the bundle describes; None without it."""
+        prediction = prediction_from_row(bundle, path, row)
+        if prediction is None or not bundle.describes:
+            return prediction
+        if (text := self._new_descriptions.get(payload)) is None:
+            rows = self.query(lambda d: d.execute(SELECT_DESCRIPTION, (payload, __version__)).fetchall())
+            text = rows[0][0] if rows else None
+        description = description_from_row(text)
+        return None if description is None else replace(prediction, description=description)
 
     def store(self, bundle: BundleInUse, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
         """Store a prediction that is `lasting`.
@@ -131,6 +157,8 @@ class PredictionCache(CacheDatabase):
         elif prediction.error is None and payload is not None:
             self._new_answers[key, payload] = row_from_prediction(prediction)
             self._new_errors[key, path] = None
+            if prediction.description is not None:
+                self._new_descriptions[payload] = json.dumps(prediction.description.to_json())
             if stamp.settled:
                 self._new_files[path] = (stamp.digest, payload)
         self.flush_if_due()
@@ -157,9 +185,11 @@ class PredictionCache(CacheDatabase):
     def flush(self) -> None:
         """Write pending rows."""
         files, answers, errors = self._new_files, self._new_answers, self._new_errors
+        descriptions = self._new_descriptions
         if files or answers or errors:
-            self.query(lambda database: _write(database, files, answers, errors))
-        self._new_files, self._new_answers, self._new_errors, self._written = {}, {}, {}, time.monotonic()
+            self.query(lambda database: _write(database, files, answers, errors, descriptions))
+        self._new_files, self._new_answers, self._new_errors, self._new_descriptions = {}, {}, {}, {}
+        self._written = time.monotonic()
 
 
 def _key(bundle: BundleInUse) -> str:
@@ -176,6 +206,7 @@ def _write(
     files: Mapping[bytes, tuple[Any, ...]],
     answers: Mapping[tuple[str, bytes], tuple[Any, ...]],
     errors: Mapping[tuple[str, bytes], tuple[Any, ...] | None],
+    descriptions: Mapping[bytes, str],
 ) -> None:
     with database:
         database.execute("BEGIN IMMEDIATE")
@@ -186,6 +217,10 @@ def _write(
         database.executemany(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(path, *row) for path, row in files.items()]
         )
+        database.executemany(
+            "INSERT OR REPLACE INTO descriptions VALUES (?, ?, ?)",
+            [(payload, __version__, text) for payload, text in descriptions.items()],
+        )
         corrected = [where for where, row in errors.items() if row is None]
         database.executemany(f"DELETE FROM faults WHERE model = {THE_MODEL} AND path = ?", corrected)
         rows = [(*where, *row) for where, row in errors.items() if row is not None]
@@ -193,7 +228,7 @@ def _write(
 
 
 def _delete_oldest_rows(database: sqlite3.Connection) -> None:
-    for table in ("files", "answers", "faults"):
+    for table in ("files", "answers", "faults", "descriptions"):
         (newest,) = database.execute(f"SELECT max(rowid) FROM {table}").fetchone()
         if newest and newest > MAX_ROWS:
             database.execute(f"DELETE FROM {table} WHERE rowid <= ?", (newest - MAX_ROWS,))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genrelab.features.description import MusicDescription
 from genrelab.features.tags import TAGS
 from genrelab.predict.prediction import Prediction
 
@@ -46,6 +47,17 @@ def prediction_from_row(bundle: BundleInUse, path: str | Path, row: tuple[Any, .
         return None
     score, *tags = np.frombuffer(tags_blob, "<f8").tolist()
     return replace(prediction, music_score=score, tags=dict(zip(TAGS, tags, strict=True)))
+
+
+def description_from_row(text: Any) -> MusicDescription | None:
+    """The description in a row (JSON); None where it is invalid, so that the file is described again."""
+    try:
+        found = MusicDescription(**json.loads(text))
+    except (TypeError, ValueError):
+        return None
+    if not all(isinstance(c, float) and 0 <= c <= 1 for c in (found.tempo_confidence, found.key_confidence)):
+        return None
+    return found if isinstance(found.tempo_bpm, float | None) and isinstance(found.key, str | None) else None
 
 
 def _notes_from_json(text: Any) -> tuple[str, ...] | None:

@@ -110,6 +110,14 @@ class Classifier(BundleInUse):
         """The same model and answers; if it stops early, the timeline still has all clips."""
         return replace(self, full_timeline=True)
 
+    def with_description(self) -> Classifier:
+        """The same model and answers, with tempo and key of each track (`Prediction.description`).
+
+        They are found in the 30 s at the middle of the track, or in all of a shorter one, whatever its genre. Tempo and
+        key are None, with a confidence of 0, if this stretch is silent or cannot be decoded.
+        """
+        return replace(self, describes=True)
+
     def with_any(self) -> Classifier:
         """The same model, always naming the most probable genre, even if it is not music or below the threshold."""
         return replace(self, decision=replace(self.decision, gate=False, thresholds=None))

@@ -22,7 +22,8 @@ from genrelab.core.errors import BundleError, DecodeError, GenrelabError, Settin
 from genrelab.features.gate import MIN_MUSIC_SCORE, music_score
 from genrelab.features.tags import TAGS, tag_probabilities
 from genrelab.predict.pooling import pool
-from genrelab.predict.prediction import Decision, Prediction, WindowScore
+from genrelab.predict.prediction import NO_DESCRIPTION, Decision, Prediction, WindowScore
+from genrelab.predict.track_description import describe_track
 from genrelab.predict.window_scores import ScoredWindow, score_windows
 
 TIE_MARGIN = 0.1
@@ -50,12 +51,14 @@ class BundleInUse(Bundle):
         second_pass: uses the same number of clips again where two genres are close (see `Classifier.with_windows`).
         stops_early: uses clips spread over the track one by one, until the answer is clear.
         full_timeline: also scores all other clips, for the timeline only, unless a number of clips is set.
+        describes: also finds tempo and key (see `Classifier.with_description`).
     """
 
     decision: Decision = field(default_factory=Decision)
     second_pass: bool = False
     stops_early: bool = False
     full_timeline: bool = False
+    describes: bool = False
 
 
 def predict_file(bundle: BundleInUse, path: str | Path) -> Prediction:
@@ -89,7 +92,8 @@ def predict_audio(bundle: BundleInUse, audio: Audio) -> Prediction:
     duration_s = audio.frames / audio.sr
     read_clips = partial(audio_clips.clips_from_audio, audio, duration_s=duration_s)
     prediction = _predict_clips(bundle, audio.path, duration_s, read_clips)
-    return replace(prediction, notes=tuple(audio.notes))  # all of them are known only now
+    prediction = replace(prediction, notes=tuple(audio.notes))  # all of them are known only now
+    return _with_description(bundle, prediction, audio)
 
 
 def predict_samples(bundle: BundleInUse, y: NDArray[Any], sr: int) -> Prediction:
@@ -108,7 +112,7 @@ def predict_samples(bundle: BundleInUse, y: NDArray[Any], sr: int) -> Prediction
     try:
         audio = audio_clips.AudioInMemory("samples", y.astype(np.float32), sr)
         read_clips = partial(audio_clips.clips_from_audio, audio)
-        return _predict_clips(bundle, "", len(y) / sr, read_clips)
+        return _with_description(bundle, _predict_clips(bundle, "", len(y) / sr, read_clips), audio)
     except (DecodeError, SettingsError, BundleError) as e:
         return _error_prediction(bundle, "", len(y) / sr, e)
 
@@ -204,10 +208,26 @@ def _pool_scores(scores: list[ScoredWindow]) -> NDArray[np.float64]:
 
 def _error_prediction(bundle: Bundle, path: str | Path, duration_s: float | None, error: GenrelabError) -> Prediction:
     """The prediction of a file that cannot be classified; `lasting` unless disk or memory is the cause."""
-    lasting = isinstance(error, DecodeError) and error.stage != "read"
-    lasting = lasting and not isinstance(error.__cause__, OSError | MemoryError)
     reason = error.reason if isinstance(error, DecodeError) else str(error)
-    return Prediction(str(path), None, None, {}, duration_s, bundle.name, reason, (), lasting)
+    return Prediction(str(path), None, None, {}, duration_s, bundle.name, reason, (), _is_lasting(error))
+
+
+def _is_lasting(error: Exception) -> bool:
+    """Is the file the cause, so that it always gets this error?"""
+    decoded = isinstance(error, DecodeError) and error.stage != "read"
+    return decoded and not isinstance(error.__cause__, OSError | MemoryError)
+
+
+def _with_description(
+    bundle: BundleInUse, prediction: Prediction, audio: Audio | audio_clips.AudioInMemory
+) -> Prediction:
+    """The prediction, with tempo and key if the bundle describes; what fails there does not change the prediction."""
+    if not bundle.describes:
+        return prediction
+    try:
+        return replace(prediction, description=describe_track(audio))
+    except (GenrelabError, MemoryError) as e:
+        return replace(prediction, description=NO_DESCRIPTION, lasting=_is_lasting(e))
 
 
 def _by_genre(bundle: Bundle, row: NDArray[np.float64]) -> dict[str, float]:

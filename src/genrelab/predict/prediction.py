@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+from genrelab.features.description import MusicDescription
 from genrelab.features.gate import MIN_MUSIC_SCORE
 
 UNKNOWN = "unknown"
@@ -15,6 +16,12 @@ UNKNOWN = "unknown"
 
 NOT_MUSIC, UNSURE = "not_music", "unsure"
 """Why a prediction is `unknown`."""
+
+NO_DESCRIPTION = MusicDescription(None, 0.0, None, 0.0)
+"""Of a track whose tempo and key cannot be found."""
+
+DESCRIPTION_FIELDS = tuple(NO_DESCRIPTION.to_json())
+"""Fields of JSON, and columns of CSV."""
 
 ROUNDING = 1e-9
 """Confidences of calibration tracks were rounded down to thousandths; differences below this one do not count."""
@@ -37,12 +44,14 @@ class Prediction:
         genre: the most probable one, or `unknown` where that does not count (see `Decision`).
         confidence: the probability of the most probable genre, also where `genre` is `unknown`.
         timeline: the probabilities of each window; empty if the prediction came from the cache.
-        lasting: the same file always gets this prediction; False where disk or memory caused the error.
+        lasting: the same file always gets this prediction; False where disk or memory caused the error, or the lack of
+            a description.
         genre_set: the genres that the track may have, the most probable first; None unless a coverage was requested.
         tags: probability of each descriptive tag (`features/tags.py`); None where the model does not read `embedding`.
         music_score: log odds that it is music (`features/gate.py`); None where the model does not read `embedding`.
         unknown_because: `not_music` or `unsure` where `genre` is `unknown`.
         notes: remarks on the audio, such as damaged parts that were left out (see `Audio.notes`).
+        description: tempo and key; None unless requested (see `Classifier.with_description`), or if there is an error.
     """
 
     path: str
@@ -59,19 +68,23 @@ class Prediction:
     music_score: float | None = None
     unknown_because: str | None = None
     notes: tuple[str, ...] = ()
+    description: MusicDescription | None = None
 
     @property
     def guess(self) -> str | None:
         """The most probable genre, also where `genre` is `unknown`; None if there is an error."""
         return max(self.probabilities, key=lambda g: self.probabilities[g]) if self.probabilities else None
 
-    def to_json(self, *, timeline: bool = False, top: int | None = None, tags: bool = False) -> dict[str, Any]:
+    def to_json(
+        self, *, timeline: bool = False, top: int | None = None, tags: bool = False, describe: bool = False
+    ) -> dict[str, Any]:
         """The object that `predict --json` prints and the service returns.
 
         Args:
             timeline: include the probabilities of every window.
             tags: include the tags of a model that has them.
             top: number of genres, best first; None: all.
+            describe: include tempo and key; null if there is an error.
         """
         result: dict[str, Any] = {
             "path": self.path,
@@ -84,6 +97,8 @@ class Prediction:
             "error": self.error,
             "notes": list(self.notes),
         }
+        if describe:
+            result |= dict.fromkeys(DESCRIPTION_FIELDS) if self.description is None else self.description.to_json()
         if tags and self.tags is not None:
             result["tags"] = _best(dict(self.tags), None)
         if self.genre_set is not None:

@@ -114,7 +114,7 @@ class Handlers:
         Raises:
             Problem: the file was refused.
         """
-        job = FileJob(file.path, model, query.top, query.timeline, query.windows, query.any, query.tags)
+        job = FileJob(file.path, model, query.top, query.timeline, query.windows, query.any, query.tags, query.describe)
         try:
             prediction = await self.worker_queue.classify(job)
         except Problem as e:
@@ -134,7 +134,7 @@ class Handlers:
                 results.append(await self._classify_when_free(file, model, query))
             except Problem as e:
                 failed = Prediction(file.name, None, None, {}, None, model.name, f"{e.title}: {e.detail}")
-                results.append(failed.to_json() | {"problem": e.kind})
+                results.append(failed.to_json(describe=query.describe) | {"problem": e.kind})
         return results
 
     async def _classify_when_free(self, file: Upload, model: ServedModel, query: PredictQuery) -> dict[str, Any]:

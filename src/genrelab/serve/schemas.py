@@ -19,6 +19,7 @@ EXPECTED = {
     "windows": f"a whole number from 1 to {MAX_WINDOWS:,}, or all",
     "any": "true or false",
     "tags": "true or false",
+    "describe": "true or false",
 }
 """What each parameter of a query must be, for errors."""
 
@@ -83,6 +84,13 @@ class PredictQuery(BaseModel):
         ),
     ] = False
     tags: Annotated[Flag, Field(description="Also return descriptive tags, if the model has them.")] = False
+    describe: Annotated[
+        Flag,
+        Field(
+            description="Also return tempo and key, found in the 30 s at the middle of the recording, or in all of a "
+            "shorter one."
+        ),
+    ] = False
 
 
 EXAMPLE: dict[str, Any] = {
@@ -120,6 +128,15 @@ class PredictionResult(_Response):
     model: str = Field(description="The model's name in this service.")
     error: None = None
     notes: list[str] = Field(description="Remarks about the audio, for people.")
+    tempo_bpm: float | None = Field(
+        default=None, description="With `describe=true`: beats per minute; null if there is no clear beat."
+    )
+    tempo_confidence: Probability | SkipJsonSchema[None] = Field(default=None, description="With `describe=true`.")
+    key: str | None = Field(
+        default=None,
+        description="With `describe=true`: the key, such as `C major` or `F# minor`; null if there is no clear key.",
+    )
+    key_confidence: Probability | SkipJsonSchema[None] = Field(default=None, description="With `describe=true`.")
     tags: dict[str, Probability] | SkipJsonSchema[None] = Field(
         default=None,
         description="With `tags=true`, if the model has them: the probability of each of 50 descriptive tags, trained "
@@ -140,6 +157,10 @@ class FileError(_Response):
     model: str
     error: str = Field(description="The title and the detail of the problem.")
     notes: list[str] = Field(max_length=0)
+    tempo_bpm: None = Field(default=None, description="With `describe=true`, as the next three fields.")
+    tempo_confidence: None = None
+    key: None = None
+    key_confidence: None = None
     problem: str = Field(description="The kind of the problem.", json_schema_extra={"enum": [*KINDS]})
 
 

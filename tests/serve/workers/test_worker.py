@@ -46,7 +46,7 @@ def song(tmp_path: Path) -> Path:
 
 def job_message(song: Path, model: dict[str, Any], **more: Any) -> dict[str, Any]:
     job = {"path": str(song), "model": model, "top": None, "timeline": False, "windows": None, "any_genre": False}
-    return job | {"tags": False, **more}
+    return job | {"tags": False, "describe": False, **more}
 
 
 def test_answer_equals_that_of_predict(song: Path, model: dict[str, Any]) -> None:
@@ -64,6 +64,12 @@ def test_top_timeline_and_windows_are_applied(song: Path, model: dict[str, Any])
     assert "timeline" not in ear.answer(job_message(song, model))["answer"]
     few = ear.answer(job_message(song, model, windows=1))["answer"]
     assert few == load_bundle(model["path"]).with_windows(1).predict(song).to_json() | {"path": "", "model": "served"}
+
+
+def test_tempo_and_key_are_given_on_request(song: Path, model: dict[str, Any]) -> None:
+    answer = Worker(audio_s=60).answer(job_message(song, model, describe=True))["answer"]
+    expected = load_bundle(model["path"]).with_description().predict(song).to_json(describe=True)
+    assert answer == expected | {"path": "", "model": "served"} and "tempo_bpm" in answer
 
 
 def test_min_precision_is_applied(song: Path, model: dict[str, Any]) -> None:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from genrelab.core.errors import printable
 from genrelab.core.text import percent
 from genrelab.features.tags import TAGS
-from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, UNSURE, Prediction
+from genrelab.predict.prediction import DESCRIPTION_FIELDS, NOT_MUSIC, UNKNOWN, UNSURE, Prediction
 
 if TYPE_CHECKING:
+    from genrelab.features.description import MusicDescription
     from genrelab.identity.genre_map import GenreMap
 
 MAX_NAME_WIDTH = 100
@@ -28,6 +29,9 @@ MissingSupport = Callable[[str, str], str]
 
 MAX_TAGS = 5
 """Number of tags in the table."""
+
+DESCRIPTION_HEAD, DESCRIPTION_WIDTH = "tempo, key (confidence)", len("126 BPM (100 %), C# minor (100 %)")
+"""Column of the table with `describe`."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Shown:
         timeline: also print the scores of every window.
         tags: also print the descriptive tags.
         genre_map: the user's names of the genres.
+        describe: also print tempo and key.
     """
 
     form: str = "table"
@@ -47,6 +52,7 @@ class Shown:
     timeline: bool = False
     tags: bool = False
     genre_map: GenreMap | None = None
+    describe: bool = False
 
 
 class TableWriter:
@@ -66,10 +72,12 @@ class TableWriter:
     ) -> None:
         self._top, self._shown, self._missing = shown.top or 3, shown, missing
         self._genre = max([text_width("genre"), *(text_width(self._named(g)) for g in (*genres, UNKNOWN))])
-        others = self._genre + len("  confidence") + 16 * (self._top - 1)
+        self._description = f"  {DESCRIPTION_HEAD:{DESCRIPTION_WIDTH}}" if shown.describe else ""
+        others = self._genre + len("  confidence") + len(self._description) + 16 * (self._top - 1)
         room = max(24, shutil.get_terminal_size().columns - others) if sys.stdout.isatty() else MAX_NAME_WIDTH
         self._file = min(room, max([len("00:00.0 to 00:00.0"), *(text_width(printable(n)) for n in names)]))
-        self.head = f"{padded('file', self._file)}  {padded('genre', self._genre)}  confidence\n"
+        head = f"{padded('file', self._file)}  {padded('genre', self._genre)}  confidence{self._description}"
+        self.head = f"{head.rstrip()}\n"
 
     def row(self, prediction: Prediction) -> str:
         """The lines of one prediction."""
@@ -77,9 +85,11 @@ class TableWriter:
         if prediction.error is not None:
             return f"{file}  FAILED: {printable(prediction.error)}\n"
         if prediction.unknown_because == NOT_MUSIC:
-            lines = [f"{file}  {padded(UNKNOWN, self._genre)}              does not sound like music"]
+            described = self._described(prediction.description)
+            lines = [f"{file}  {padded(UNKNOWN, self._genre)}            {described}  does not sound like music"]
         else:
-            lines = [f"{file}  {self._genres(prediction.probabilities, prediction.genre)}"]
+            described = self._described(prediction.description)
+            lines = [f"{file}  {self._genres(prediction.probabilities, prediction.genre, described)}"]
         if prediction.genre_set is not None:
             lines[0] += f"  in {{{', '.join(map(printable, prediction.genre_set))}}}"
         if prediction.unknown_because == UNSURE and self._missing is not None and prediction.guess is not None:
@@ -90,16 +100,22 @@ class TableWriter:
         lines += [f"{'note:':>{self._file}}  {printable(note)}" for note in prediction.notes]
         for w in prediction.timeline if self._shown.timeline else ():
             span = f"{_clock(w.start_s)} to {_clock(w.end_s)}"
-            lines.append(f"{span:>{self._file}}  {self._genres(w.probabilities)}")
+            lines.append(f"{span:>{self._file}}  {self._genres(w.probabilities, None, self._described(None))}")
         return "".join(f"{line.rstrip()}\n" for line in lines)
 
-    def _genres(self, probabilities: dict[str, float], answer: str | None = None) -> str:
+    def _described(self, found: MusicDescription | None) -> str:
+        """The column of tempo and key, with the space before it; "" without `describe`."""
+        if not self._description:
+            return ""
+        return f"  {_tempo_and_key(found) if found is not None else '':{DESCRIPTION_WIDTH}}"
+
+    def _genres(self, probabilities: dict[str, float], answer: str | None, described: str) -> str:
         best = sorted(probabilities.items(), key=lambda item: -item[1])[: self._top]
         genre, confidence, others = best[0][0], percent(best[0][1]), best[1:]
         if answer == UNKNOWN:  # the confidence is that of the best guess, not of this answer
             genre, confidence, others = UNKNOWN, "", best
         also = ", ".join(f"{self._named(g)} {percent(p)}" for g, p in others)
-        return f"{padded(self._named(genre), self._genre)}  {confidence:>10}  {also}"
+        return f"{padded(self._named(genre), self._genre)}  {confidence:>10}{described}  {also}"
 
     def _named(self, genre: str) -> str:
         """The user's name of the genre."""
@@ -125,7 +141,7 @@ class JsonWriter:
         """One object, with the separator from the previous one."""
         between, self._between = self._between, ",\n"
         shown = self._shown
-        found = prediction.to_json(timeline=shown.timeline, top=shown.top, tags=shown.tags)
+        found = prediction.to_json(timeline=shown.timeline, top=shown.top, tags=shown.tags, describe=shown.describe)
         if shown.genre_map is not None:
             named = [] if prediction.genre in (None, UNKNOWN) else [str(prediction.genre)]
             found["genres"] = shown.genre_map(named)
@@ -151,6 +167,7 @@ class CsvWriter:
             "path", *(("start_s", "end_s") if shown.timeline else ()),
             "genre", *(("genres",) if shown.genre_map else ()), "confidence",
             *(("set",) if sets else ()), "unknown_because", "duration_s", "model", "error",
+            *(DESCRIPTION_FIELDS if shown.describe else ()),
             *(f"p_{g}" for g in genres), *(f"tag_{t}" for t in TAGS if shown.tags), "notes",
         ]  # fmt: skip
         self.head = _csv_line(self._columns)
@@ -160,6 +177,7 @@ class CsvWriter:
         p = prediction
         about: dict[str, object] = {name: getattr(p, name) for name in SAME_COLUMNS}
         about |= {"set": "; ".join(p.genre_set or ()), "notes": "; ".join(p.notes)}
+        about |= {} if p.description is None else p.description.to_json()
         about |= {f"tag_{tag}": probability for tag, probability in (p.tags or {}).items()}
         if not self._timeline:
             return self._line(about, p.genre, p.confidence, p.probabilities)
@@ -189,6 +207,16 @@ def _csv_line(values: Iterable[object]) -> str:
     text = line.getvalue().removesuffix("\r\n") + "\n"
     # A name that is not valid Unicode would make the table unreadable to most programs: it is escaped only here.
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _tempo_and_key(found: MusicDescription) -> str:
+    """`126 BPM (92 %), A minor (80 %)`."""
+    tempo, key = "no clear tempo", "no clear key"
+    if found.tempo_bpm is not None:
+        tempo = f"{found.tempo_bpm:.0f} BPM ({percent(found.tempo_confidence)})"
+    if found.key is not None:
+        key = f"{found.key} ({percent(found.key_confidence)})"
+    return f"{tempo}, {key}"
 
 
 def _clock(seconds: float) -> str:

@@ -41,7 +41,7 @@ export function awaitAnswer() {
   [byId("genre").textContent, byId("confidence").textContent, byId("evidence").textContent] = ["…", "\u00a0", "\u00a0"];
   byId("bars").replaceChildren(...Array.from({ length: N_BARS }, emptyBar));
   for (const id of ["bars", "evidence"]) show(byId(id));
-  for (const id of ["remark", "all-genres", "model-line", "any", "tags"]) show(byId(id), false);
+  for (const id of ["remark", "all-genres", "model-line", "any", "tempo-key", "tags"]) show(byId(id), false);
   byId("unknown-rule").textContent = current() ? unknownRule(current()) : "";
   show(verdict);
 }
@@ -60,6 +60,7 @@ function draw() {
   byId("result-name").textContent = nameOf(name);
   drawVerdict(answer, remark);
   show(byId("any"), reasonOf(shown.answer) !== null);
+  drawTempoAndKey(answer);
   drawTags(answer);
   drawModelLine();
   drawBars(answer);
@@ -103,6 +104,23 @@ function unknownText(answer) {
   if (isNotMusic(answer)) return t("not_music_why");
   const precision = reasonOf(answer) && modelOf(answer)?.min_precision;
   return precision ? t("unknown_why", { percent: percent(precision) }) : null;
+}
+
+/** With their confidence; an answer of the microphone, or one kept by an earlier version, has none. */
+function drawTempoAndKey(answer) {
+  const { tempo_bpm: bpm, tempo_confidence, key, key_confidence } = answer;
+  const described = typeof tempo_confidence === "number" && !isNotMusic(answer);
+  show(byId("tempo-key"), described);
+  if (!described) return;
+  const tempo = bpm === null ? t("no_tempo") : t("tempo", { bpm: Math.round(bpm), percent: probability(tempo_confidence) });
+  const tonality = key === null ? t("no_key") : t("key", { key: keyName(key), percent: probability(key_confidence) });
+  byId("tempo-key-values").textContent = joined([tempo, tonality]);
+}
+
+/** "C major" in the reader's language. */
+function keyName(key) {
+  const [tonic, mode] = key.split(" ");
+  return t(mode === "minor" ? "key_minor" : "key_major", { tonic: tonic.replace("#", "♯").replace("b", "♭") });
 }
 
 function drawTags(answer) {

@@ -30,7 +30,7 @@ export async function classifyFile(file, { anyway = false } = {}) {
     openPlayer(file, known);
     drawTimeline([], known.seconds ?? 0, []); // it can be played already
     const model = current();
-    const query = { tags: true, ...(model && { model: model.name }) };
+    const query = { tags: true, describe: true, ...(model && { model: model.name }) };
     const { answer, remark } = await withTimelineIfFast((more) => send(file, { ...query, ...more }, control.signal));
     hideProgress();
     showAnswer(answer, file.name, { remark, onAgain: () => classifyFile(file, { anyway }) });

@@ -29,7 +29,7 @@ class FileJob:
 
     Attributes:
         path: of the file; where it is removed meanwhile, the result is lost.
-        top, timeline, tags: see `Prediction.to_json`.
+        top, timeline, tags, describe: see `Prediction.to_json`.
         windows: see `Classifier.with_windows`.
         any_genre: see `Classifier.with_any`.
     """
@@ -41,6 +41,7 @@ class FileJob:
     windows: int | Literal["all"] | None = None
     any_genre: bool = False
     tags: bool = False
+    describe: bool = False
 
 
 class WorkerProcess(Subprocess):

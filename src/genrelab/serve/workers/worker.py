@@ -5,7 +5,8 @@ process exits at once, even in the middle of a file. It cannot write files, its 
 trusted: `queue.py` kills it when it takes too long, and its output is parsed as JSON only.
 
     {"load": [model…]}                                        → {"loaded": [path…]}
-    {"path": file, "model": model, "top": …, "timeline": …, "windows": …, "any_genre": …, "tags": …}
+    {"path": file, "model": model, "top": …, "timeline": …, "windows": …, "any_genre": …, "tags": …,
+     "describe": …}
                                                               → {"started": true}, then {"answer": {…}}
                                                                 or {"kind": …, "detail": …}
 
@@ -166,7 +167,7 @@ class Worker:
             bundle = load_bundle(path).with_min_precision(model["min_precision"])
             seconds = max(WARM_S, bundle.clips.min_s)
             noise = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * WARM_SR))
-            predict_samples(bundle, noise.astype(np.float32), WARM_SR)
+            predict_samples(bundle.with_description(), noise.astype(np.float32), WARM_SR)
             self._loaded[path] = bundle
         return self._loaded[path]
 
@@ -192,16 +193,19 @@ class Worker:
                 "detail": "The model cannot process the audio: it leads to values out of range.",
             }
         prediction = replace(prediction, path="", model=request["model"]["name"])
-        answer = prediction.to_json(timeline=request["timeline"], top=request["top"], tags=request["tags"])
+        answer = prediction.to_json(
+            timeline=request["timeline"], top=request["top"], tags=request["tags"], describe=request["describe"]
+        )
         if len(json.dumps(answer)) > self.longest - ANSWER_OVERHEAD_BYTES:
             return {"kind": "too-long", "detail": ANSWER_TOO_LONG}
         return {"answer": answer}
 
 
 def _as_asked(bundle: Classifier, request: dict[str, Any]) -> Classifier:
-    """The model with the windows and the decision of a request; a timeline is of all windows unless they are given."""
+    """The model with the settings of a request; a timeline is of all windows unless they are given."""
     bundle = bundle.with_windows(request["windows"])
     bundle = bundle.with_full_timeline() if request["timeline"] else bundle
+    bundle = bundle.with_description() if request["describe"] else bundle
     return bundle.with_any() if request["any_genre"] else bundle
 
 
