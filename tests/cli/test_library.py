@@ -10,12 +10,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import mutagen
 import pytest
 from typer.testing import CliRunner
 
 from genrelab.cli.main import app
 from genrelab.core.config import EmbeddingView, SamplesView
 from genrelab.evaluation.calibration import Evidence
+from genrelab.features.description import MusicDescription
 from genrelab.predict.prediction import Prediction
 from genrelab.tagging import classify, tags
 from genrelab.tagging.classify import Classify
@@ -198,6 +200,69 @@ def test_one_file_is_one_file(library: Path) -> None:
     assert call("tag", "-")[1] == "No files to tag.\n"
 
 
+# --- tempo and key ---
+
+
+@pytest.fixture
+def _described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions have tempo and key if the command asks for them; the key is uncertain."""
+
+    @contextmanager
+    def describing(bundle: classify.Classifier, *_: object) -> Iterator[tuple[Classify, OnWritten]]:
+        found = MusicDescription(128.0, 0.91, "A minor", 0.31) if bundle.describes else None
+        yield lambda paths: (replace(bundle.decision(p), description=found) for p in hear(paths)), lambda _: None
+
+    monkeypatch.setattr(classify, "open_classifier", describing)
+
+
+@pytest.mark.usefixtures("_described")
+def test_summary_counts_tempos_and_keys_on_request(library: Path) -> None:
+    tag_richly(library / "b.mp3", genres=("Metal",))
+    status, out, _ = call("tag", library, "--write-tempo-key", "-v", "--dry-run")
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            f"would tag {library / 'a.mp3'}: (none) → Folk; 60 %; tempo (none) → 128, 91 %; key unsure, 31 %",
+            f"would tag {library / 'b.mp3'}: Metal; tempo (none) → 128, 91 %; key unsure, 31 %; has a genre",
+            f"would tag {library / 'talk/c.flac'}: (none) → Folk; 60 %; tempo (none) → 128, 91 %; key unsure, 31 %",
+            "3 files: 3 would tag; 2 genres, 3 tempos, 0 keys to write",
+        ],
+    )
+    lines = call("tag", library, "--write-tempo-key")[1].splitlines()
+    assert lines[0] == "3 files: 3 tagged; 2 genres, 3 tempos, 0 keys written"
+    assert tags.read_music(library / "b.mp3") == {"tempo": ("128",), "key": ()}
+    status, out, _ = call("untag", lines[1].split()[-1], "-v")
+    assert (status, out.splitlines()[1:]) == (
+        0,
+        [
+            f"restored  {library / 'b.mp3'}: tempo 128 → (none)",
+            f"restored  {library / 'a.mp3'}: Folk → (none); tempo 128 → (none)",
+            "3 files: 3 restored",
+        ],
+    )
+
+
+@pytest.mark.usefixtures("_described")
+def test_tempo_and_key_are_in_json_and_in_a_plan_on_request(tmp_path: Path, library: Path) -> None:
+    tempo, key = (
+        {"before": [], "after": ["128"], "confidence": 0.91},
+        {"before": [], "after": [], "confidence": 0.31},
+    )
+    rows = json.loads(call("tag", library, "--write-tempo-key", "--dry-run", "--json")[1])["files"]
+    assert [(row["tempo"], row["key"]) for row in rows] == [(tempo, key)] * 3
+    rows = json.loads(call("tag", library, "--dry-run", "--json")[1])["files"]
+    assert not {"tempo", "key"} & set(rows[0])
+    plan, flac = tmp_path / "plan.jsonl", library / "talk" / "c.flac"
+    audio = mutagen.File(flac)
+    audio["BPM"] = ["60"]
+    audio.save()
+    out = call("tag", library, "--write-tempo-key", "--plan", plan)[1]
+    assert out.splitlines()[0] == "3 files: 3 would tag; 3 genres, 2 tempos, 0 keys to write"
+    out = call("tag", "--apply", plan)[1]
+    assert out.splitlines()[0] == "3 files: 3 tagged; 3 genres, 2 tempos written"
+    assert [tags.read_music(path)["tempo"] for path in (library / "a.mp3", flac)] == [("128",), ("60",)]
+
+
 # --- which files ---
 
 
@@ -300,6 +365,7 @@ def test_own_genres_are_preferred_on_demand(tmp_path: Path, library: Path) -> No
         (("--apply", "p", "--min-confidence", "0"), "leave out --min-confidence"),
         (("--apply", "p", "--exclude", "x", "--any"), "leave out --any, --exclude"),
         (("--apply", "p", "--subgenre-field", "STYLE"), "leave out --subgenre-field"),
+        (("--apply", "p", "--write-tempo-key"), "leave out --write-tempo-key"),
     ],
 )
 def test_tag_refuses_what_makes_no_sense(words: tuple[str, ...], message: str) -> None:

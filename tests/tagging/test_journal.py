@@ -44,7 +44,7 @@ def test_entry_of_version_1_has_one_genre(tmp_path: Path) -> None:
 
 def test_version_of_the_future_is_named(tmp_path: Path) -> None:
     path = written(tmp_path)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 3}) + "\n")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 4}) + "\n")
     (line,) = read_newest_first(path)
     assert isinstance(line, UnreadableLine) and "has an unknown version" in line.reason
 

@@ -47,6 +47,8 @@ FIELDS = {
         "title": "title tit2 nam",
         "album": "album talb alb albumtitle",
         "genre": "genre tcon gen",
+        "tempo": "bpm tbpm tmpo beatsperminute tempo",
+        "key": "initialkey key tkey",
     }.items()
     for key in keys.split()
 }
@@ -83,6 +85,7 @@ class FileTags:
         genres: values of the genre field, as written (ID3 numbers as names), of the first tag that names a genre, else
             of the first tag with any value. For `separate_genres`.
         readable: False if a tag is damaged; the values of the others are there.
+        tempo, key: as written.
     """
 
     credit: Credit = Credit()  # noqa: RUF009 - it is frozen
@@ -91,6 +94,8 @@ class FileTags:
     album: str | None = None
     genres: tuple[str, ...] = ()
     readable: bool = True
+    tempo: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
 
 
 def read_file_tags(path: str | Path) -> FileTags:
@@ -130,6 +135,8 @@ def _merge(found: Sequence[Fields], readable: bool) -> FileTags:
         album=", ".join(first("album")) or None,
         genres=next((values for values in genres if separate_genres(values)), next(iter(genres), ())),
         readable=readable,
+        tempo=first("tempo"),
+        key=first("key"),
     )
 
 

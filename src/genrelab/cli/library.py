@@ -47,6 +47,9 @@ def tag(
         str | None,
         options.value_option("NAME", "Write into this field, such as SUBGENRE, and leave the genre as it is."),
     ] = None,
+    write_tempo_key: Annotated[
+        bool, options.flag("--write-tempo-key", "Also write tempo and key into files that have none.")
+    ] = False,
     dry_run: Annotated[
         bool, options.flag("--dry-run", "Only print what would change; write nothing into the library.")
     ] = False,
@@ -61,14 +64,16 @@ def tag(
     The audio stays as it is, and `untag` restores the tags. Files with a genre are not classified, unless --overwrite
     is given. Unless an option sets another limit, a genre is written if at least 80 % of such answers were right in
     tests. If the model's tests do not support that for any genre, a confidence of 50 % is required instead. Without
-    --genre-map the usual names are written, and a file's own spelling or synonym stays. Exit 1 if a file could not be
-    tagged.
+    --genre-map the usual names are written, and a file's own spelling or synonym stays. --write-tempo-key writes a
+    tempo (a whole number of beats per minute) whose confidence is at least 60 %, and a key (such as F#m) at 80 %, also
+    into files that have a genre or get none; --overwrite replaces earlier ones. Exit 1 if a file could not be tagged.
 
     Example: genrelab tag ~/Music --dry-run
     """
     if apply is not None:
         given: dict[str, object] = {"FILE": names or None, "genres": genres, "overwrite": overwrite, "plan": plan}
         given |= {"subgenre_field": subgenre_field, "any": answers.any_genre, **vars(answers), "any_genre": None}
+        given["write_tempo_key"] = write_tempo_key
         useless = [name for name, value in given.items() if value is not None and value is not False]
         if useless:
             words = [n if n == "FILE" else f"--{n.replace('_', '-')}" for n in useless]
@@ -82,12 +87,16 @@ def tag(
     use_one_thread()
     keep_freed_memory()
     bundle, min_confidence = answers.limited()
+    if write_tempo_key:
+        bundle = bundle.with_description()
     from genrelab.audio.files import expand_names
     from genrelab.tagging import plan as plans
     from genrelab.tagging import tag as program
 
     choice, paths = answers.choose(bundle, min_confidence, genres or 1), list(expand_names(names))
-    settings = program.TagSettings(choice, overwrite, subgenre_field, dry_run, answers.exclude or ())
+    settings = program.TagSettings(
+        choice, overwrite, subgenre_field, dry_run, answers.exclude or (), write_tempo_key=write_tempo_key
+    )
     each = console.is_verbose()
     with (
         output.rows(as_json=as_json, each=each, changes=dry_run) as rows,
@@ -129,8 +138,8 @@ def untag(
 ) -> None:
     """Restore the tags as they were before `tag`, byte for byte.
 
-    Renamed files are found by their audio. If other tags were edited since, they stay, and only the genre is restored.
-    Exit 1 if a file could not be restored.
+    Renamed files are found by their audio. If other tags were edited since, they stay, and only what `tag` wrote is
+    restored. Exit 1 if a file could not be restored.
 
     Example: genrelab untag ~/Music/.genrelab/tags-20260131T120000Z.jsonl
     """

@@ -17,10 +17,15 @@ from genrelab.predict.batch import predict_files
 from genrelab.predict.cache import PredictionCache, open_cache
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Decision, Prediction
+from genrelab.tagging.formats import KEY, TEMPO
 from genrelab.tagging.write_tag import OnWritten
 
 NO_MUSIC = "does not sound like music"
 """Why no genre is written for a sound that is not music."""
+
+MIN_TEMPO_CONFIDENCE, MIN_KEY_CONFIDENCE = 0.6, 0.8
+"""A tempo or key with less confidence is not written. On real clips whose tempo and key people annotated, at least four
+out of five values above these were right (`benchmarks/rhythm.py`), which `tag` also requires of genres."""
 
 Classify = Callable[[Iterable[Path]], Iterator[Prediction]]
 """Returns the predictions of files, in their order; may read file names in advance."""
@@ -124,3 +129,33 @@ class GenreChoice:
         """
         key = str if self.genre_map is not None else spelling_key
         return [key(genre) for genre in before] == [key(genre) for genre in after]
+
+
+@dataclass(frozen=True)
+class MusicValue:
+    """A tempo or key as it is written into files.
+
+    Attributes:
+        text: a whole number of beats per minute, or a key such as `C`, `F#m`, `Bbm` (the form of ID3v2).
+        confidence: from 0 to 1.
+        counts: is it confident enough to be written?
+    """
+
+    text: str
+    confidence: float
+    counts: bool
+
+
+def find_music(prediction: Prediction) -> dict[str, MusicValue]:
+    """TEMPO and KEY of a prediction, if they were found; none of a sound that is not music."""
+    found, values = prediction.description, {}
+    if found is None or prediction.unknown_because == NOT_MUSIC:
+        return {}
+    if found.tempo_bpm is not None and round(found.tempo_bpm) > 0:
+        confident = found.tempo_confidence >= MIN_TEMPO_CONFIDENCE
+        values[TEMPO] = MusicValue(str(round(found.tempo_bpm)), found.tempo_confidence, confident)
+    if found.key is not None:
+        tonic, mode = found.key.split()
+        text = tonic + ("m" if mode == "minor" else "")
+        values[KEY] = MusicValue(text, found.key_confidence, found.key_confidence >= MIN_KEY_CONFIDENCE)
+    return values

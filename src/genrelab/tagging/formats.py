@@ -2,13 +2,16 @@
 
 ID3v2, the most complicated one, has its own file: `id3.py`.
 
-| tags | in | genre | another field NAME |
-|---|---|---|---|
-| ID3v2 | MP3, WAV, AIFF | `TCON` | `TXXX:NAME` |
-| Vorbis comments | FLAC, Ogg | `GENRE` | `NAME` |
-| MP4 | MP4, M4A | `©gen` | `----:com.apple.iTunes:NAME` |
-| ASF | WMA | `WM/Genre` | `NAME` |
-| APEv2 | WavPack, Musepack, Monkey's Audio | `Genre` | `NAME` |
+| tags | in | genre | tempo | key | another field NAME |
+|---|---|---|---|---|---|
+| ID3v2 | MP3, WAV, AIFF | `TCON` | `TBPM` | `TKEY` | `TXXX:NAME` |
+| Vorbis comments | FLAC, Ogg | `GENRE` | `BPM` | `INITIALKEY` | `NAME` |
+| MP4 | MP4, M4A | `©gen` | `tmpo` | `----:com.apple.iTunes:initialkey` | `----:com.apple.iTunes:NAME` |
+| ASF | WMA | `WM/Genre` | `WM/BeatsPerMinute` | `WM/InitialKey` | `NAME` |
+| APEv2 | WavPack, Musepack, Monkey's Audio | `Genre` | `BPM` | `INITIALKEY` | `NAME` |
+
+Only ID3v2 and ASF define a field for the key. Elsewhere `INITIALKEY` is what Mixxx, Traktor, Serato, Rekordbox and
+beets read; Picard and VirtualDJ use `KEY`. A file that has `KEY` keeps it: the new key is then written there.
 """
 
 from __future__ import annotations
@@ -30,14 +33,30 @@ FieldValues = Mapping[str, list[str]]
 """Keys and their new values; an empty list removes the key."""
 
 
+TEMPO, KEY = "tempo", "key"
+"""Names of these fields in messages, plans and journals."""
+
+MUSIC_TEXTS = {TEMPO: r"[1-9]\d{0,2}", KEY: r"[!-~]{1,3}"}
+"""What may be written: a whole number of beats per minute, and up to three characters, as ID3v2 requires."""
+
+
 class TagFormat:
     """Tags that mutagen loads and saves without special treatment."""
 
     genre, field_pattern = "GENRE", "{}"
+    tempo = "BPM"
+    musical_keys: tuple[str, ...] = ("INITIALKEY", "KEY")
 
     def key(self, field: str | None) -> str:
         """The key of a field; None: the genre's own."""
         return self.genre if field is None else self.field_pattern.format(field)
+
+    def music_key(self, tags: Any, name: str) -> str:
+        """The key of TEMPO or KEY: the first one that is in use, otherwise the one that most programs read."""
+        if name == TEMPO:
+            return self.tempo
+        in_use = (key for key in self.musical_keys if tags is not None and self.get(tags, key))
+        return next(in_use, self.musical_keys[0])
 
     def load(self, kind: Any, path: Path) -> Any:
         """Mutagen's object for a file of the class `kind`; its `tags` may be None."""
@@ -47,7 +66,7 @@ class TagFormat:
         """Values of a key as text."""
         return [str(v) for v in tags[key]] if key in tags else []
 
-    def put(self, tags: Any, key: str, values: Sequence[str | bytes]) -> None:
+    def put(self, tags: Any, key: str, values: Sequence[Any]) -> None:
         """Set a key's values; none: remove the key."""
         if values:
             tags[key] = values
@@ -104,13 +123,15 @@ class Mp4(TagFormat):
     """Atoms of iTunes."""
 
     genre, field_pattern = "©gen", "----:com.apple.iTunes:{}"
+    tempo, musical_keys = "tmpo", ("----:com.apple.iTunes:initialkey", "----:com.apple.iTunes:KEY")
 
     def get(self, tags: Any, key: str) -> list[str]:
-        return [v if isinstance(v, str) else bytes(v).decode("utf-8", "replace") for v in tags.get(key, [])]
+        return [bytes(v).decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in tags.get(key, [])]
 
-    def put(self, tags: Any, key: str, values: Sequence[str | bytes]) -> None:
+    def put(self, tags: Any, key: str, values: Sequence[Any]) -> None:
+        kind = int if key == self.tempo else str
         freeform = key.startswith("----")
-        super().put(tags, key, [str(v).encode() for v in values] if freeform else values)
+        super().put(tags, key, [str(v).encode() for v in values] if freeform else [kind(v) for v in values])
 
     def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
         size = path.stat().st_size
@@ -123,7 +144,7 @@ class Mp4(TagFormat):
 class Asf(TagFormat):
     """Windows Media."""
 
-    genre = "WM/Genre"
+    genre, tempo, musical_keys = "WM/Genre", "WM/BeatsPerMinute", ("WM/InitialKey", "INITIALKEY")
 
     def items(self, audio: Any) -> Iterator[tuple[str, str]]:
         for key, value in audio.tags:

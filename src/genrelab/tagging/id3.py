@@ -32,6 +32,7 @@ class Id3(TagFormat):
     """ID3v2 in a chunk of WAV and AIFF."""
 
     genre, field_pattern = "TCON", "TXXX:{}"
+    tempo, musical_keys = "TBPM", ("TKEY",)
 
     def load(self, kind: Any, path: Path) -> Any:
         return kind(path, translate=False, load_v1=False)
@@ -45,6 +46,9 @@ class Id3(TagFormat):
         tags.delall(key)
         if values and key == self.genre:
             tags.add(id3.TCON(encoding=3, text=values))
+        elif values and key in (self.tempo, *self.musical_keys):
+            plain = all(str(value).isascii() for value in values)  # every reader knows Latin-1, which is 0
+            tags.add(id3.Frames[key](encoding=0 if plain else 3, text=values))
         elif values:
             tags.add(id3.TXXX(encoding=3, desc=key.removeprefix("TXXX:"), text=values))
 

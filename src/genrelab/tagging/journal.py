@@ -13,7 +13,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,10 +21,26 @@ from io import FileIO
 from pathlib import Path
 
 from genrelab.core.errors import TagError
+from genrelab.tagging.formats import KEY, TEMPO
 
 FOLDER = ".genrelab"
-VERSION = 2
-"""In version 1 `after` was one genre, in version 2 it is a list; both are read."""
+VERSION = 3
+"""In version 1 `after` was one genre, in version 2 it is a list; an entry with tempo or key has version 3."""
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """What happens to the tempo or the key of a file.
+
+    Attributes:
+        before: the earlier values.
+        after: what is written; empty: the field stays as it is.
+        confidence: of the value that was found, also if it is not written; None if there is none.
+    """
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -35,19 +51,20 @@ class Entry:
         path: relative to FOLDER, with forward slashes.
         field: the field that was written; None: the genre field.
         before, provenance_before: earlier values of that field, and of the field with the origin.
-        after, provenance: the genres and the origin that were written.
-        confidence: of the model.
+        after, provenance: the genres and the origin that were written; empty if only tempo or key were.
+        confidence: of the model; None if it classified nothing.
         payload_sha256: of the audio, which does not change.
         size_before, sha256_before: of the whole file before.
         sha256_after: of the whole file after.
         undo: the patch from the later file to the earlier one.
+        music: the changes of tempo and key.
     """
 
     path: str
     field: str | None
     before: tuple[str, ...]
     after: tuple[str, ...]
-    confidence: float
+    confidence: float | None
     provenance: str
     provenance_before: tuple[str, ...]
     payload_sha256: str
@@ -55,10 +72,14 @@ class Entry:
     sha256_before: str
     sha256_after: str
     undo: bytes
+    music: Mapping[str, FieldChange] = dataclasses.field(default_factory=dict)
 
     def to_line(self) -> bytes:
         """JSON, ASCII only, so that names that are not UTF-8 survive the round trip."""
         fields = dataclasses.asdict(self) | {"version": VERSION, "undo": base64.b64encode(self.undo).decode()}
+        if not self.music:  # earlier versions of genrelab can undo it
+            del fields["music"]
+            fields["version"] = 2
         return json.dumps(fields).encode() + b"\n"
 
 
@@ -148,13 +169,14 @@ def _parse_line(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
     try:
         fields = json.loads(line)
         version = fields.pop("version", None) if isinstance(fields, dict) else None
-        if version not in (1, VERSION) or isinstance(version, bool):
+        if version not in (1, 2, VERSION) or isinstance(version, bool):
             reason = f"has an unknown version (known: 1 to {VERSION}): use the version of genrelab that wrote it"
             return UnreadableLine(number, reason, False)
         if version == 1:
             fields["after"] = [fields["after"]]
         for name in ("before", "after", "provenance_before"):
-            fields[name] = _text_list(fields[name])
+            fields[name] = text_tuple(fields[name], name)
+        fields["music"] = _parse_music(fields["music"]) if version == VERSION else {}
         entry = Entry(**{**fields, "undo": base64.b64decode(fields["undo"], validate=True)})
         _check_types(entry)
     except (ValueError, TypeError, KeyError, RecursionError) as e:
@@ -164,17 +186,28 @@ def _parse_line(line: bytes, number: int, last: bool) -> Entry | UnreadableLine:
     return entry
 
 
-def _text_list(values: object) -> tuple[str, ...]:
+def text_tuple(values: object, name: str) -> tuple[str, ...]:
+    """The values of a JSON list; raises ValueError with `name` if they are not strings."""
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValueError("a value is not a list of strings")
+        raise ValueError(f"{name} must be a list of strings")
     return tuple(values)
+
+
+def _parse_music(changes: object) -> dict[str, FieldChange]:
+    if not isinstance(changes, dict) or not set(changes) <= {TEMPO, KEY}:
+        raise ValueError("music has other fields than tempo and key")
+    return {
+        name: FieldChange(text_tuple(change["before"], name), text_tuple(change["after"], name), change["confidence"])
+        for name, change in changes.items()
+    }
 
 
 def _check_types(entry: Entry) -> None:
     texts = (entry.path, entry.provenance, entry.payload_sha256, entry.sha256_before, entry.sha256_after)
     if not all(isinstance(text, str) for text in (*texts, entry.field or "")):
         raise ValueError("a value is not a string")
-    if not isinstance(entry.size_before, int) or not isinstance(entry.confidence, (int, float)):
+    confidences = (entry.confidence, *(change.confidence for change in entry.music.values()))
+    if not isinstance(entry.size_before, int) or not all(isinstance(c, int | float | None) for c in confidences):
         raise ValueError("a value is not a number")
 
 

@@ -7,15 +7,18 @@ It is JSON Lines. The first line has the folder, the model and the field:
 Each other line is a file to change, with its path below the root:
 
     {"path": "a/b.mp3", "audio_sha256": "…", "old": ["Rock"], "new": ["Punk"], "confidence": 0.83}
+
+If the tempo or key of the file changes, too, the line has `"tempo": {"old": [], "new": ["128"], "confidence": 0.91}` or
+`"key"` in the same form. `new` is then empty if the genre stays.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,9 +27,11 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.audio.files import common_folder, find_audio_files, path_below
 from genrelab.core.errors import SettingsError, TagError, printable
 from genrelab.core.progress import Notify, ignore
-from genrelab.core.text import is_printable_line
+from genrelab.core.text import is_printable_line, join_first
 from genrelab.tagging import replace_file, tags
 from genrelab.tagging.classify import Classify
+from genrelab.tagging.formats import KEY, MUSIC_TEXTS, TEMPO
+from genrelab.tagging.journal import FieldChange, text_tuple
 from genrelab.tagging.new_file import new_file
 from genrelab.tagging.tag import TagSettings, Write, check_field, tag_files, would_tag
 from genrelab.tagging.write_tag import (
@@ -38,6 +43,9 @@ from genrelab.tagging.write_tag import (
     open_journal,
     write_tag,
 )
+
+CHANGE = ("old", "new", "confidence")
+"""Fields of the change of the genre, the tempo or the key."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,17 @@ class PlanLine:
         path: relative to the root, with forward slashes.
         audio_sha256: of its audio without tags.
         old: its genres when the plan was made.
-        new: the genres to write.
-        confidence: of the model.
+        new: the genres to write; empty if only tempo or key are written.
+        confidence: of the model; None if it classified nothing.
+        music: the changes of TEMPO and KEY.
     """
 
     path: str
     audio_sha256: str
     old: tuple[str, ...]
     new: tuple[str, ...]
-    confidence: float
+    confidence: float | None
+    music: Mapping[str, FieldChange] = field(default_factory=dict)
 
 
 # --- make a plan ---
@@ -112,8 +122,8 @@ def make_plan(
                     raise TagError(path, replace_file.CHANGED)
             except (TagError, OSError) as e:
                 return failed_result(path, e, row)
-            assert row.confidence is not None, "nothing to write"
-            out.write(_to_line(PlanLine(path_below(root, path), audio, row.before, row.after, row.confidence)))
+            line = PlanLine(path_below(root, path), audio, row.before, row.after, row.confidence, row.new_music)
+            out.write(_to_line(line))
             return would_tag(candidate, row, model)
 
         for row in tag_files(files, classify, settings, note):
@@ -122,7 +132,10 @@ def make_plan(
 
 def _to_line(line: PlanHeader | PlanLine) -> bytes:
     """JSON with readable genres; bytes of a name that is not UTF-8 are escaped, as in JSON."""
-    return (json.dumps(asdict(line), ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+    fields = asdict(line)
+    for name, change in fields.pop("music", {}).items():
+        fields[name] = dict(zip(CHANGE, change.values(), strict=True))
+    return (json.dumps(fields, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 @contextmanager
@@ -187,20 +200,31 @@ def _check_line(file: Path, number: int, text: bytes, header: PlanHeader) -> tup
     try:
         replace_file.check_inside(root, line.path)
         candidate = Candidate(path, replace_file.file_stamp(path), tags.read(path, header.field))
-        before = candidate.found.genres
-        row = TagResult(str(path), "tagged", before, line.new, line.confidence)
         if sha256_of_audio(path) != line.audio_sha256:
             raise TagError(path, f"its audio changed after the plan was made ({where}): make a new plan")
-        if before == line.new:
-            return replace(row, status="kept", after=(), reason="has this genre")
-        if before != line.old:
-            raise TagError(path, f"its genre changed after the plan was made ({where}): make a new plan")
+        row = _left_to_write(path, line, candidate.found.genres, where)
+        if row.status == "kept":
+            return row
         replace_file.check_writable(path)
     except FileNotFoundError:
         return TagResult(str(path), "failed", reason=f"is gone, but listed in {where}: make a new plan")
     except (TagError, OSError) as e:
         return failed_result(path, e)
     return candidate, row
+
+
+def _left_to_write(path: Path, line: PlanLine, genres: tuple[str, ...], where: str) -> TagResult:
+    """The result, without what the file already has; raises TagError if it has something else than the plan says."""
+    now = {"genre": genres, **tags.read_music(path)}
+    old = {"genre": line.old, **{name: change.before for name, change in line.music.items()}}
+    new = {"genre": line.new, **{name: change.after for name, change in line.music.items()}}
+    left = {name: values for name, values in new.items() if values and now[name] != values}
+    if changed := [name for name in left if now[name] != old[name]]:
+        raise TagError(path, f"its {join_first(changed)} changed after the plan was made ({where}): make a new plan")
+    music = {name: change for name, change in line.music.items() if name in left}
+    row = TagResult(str(path), "tagged", genres, left.get("genre", ()), line.confidence, music=music)
+    has = "has these tags" if line.music else "has this genre"
+    return row if left else replace(row, status="kept", reason=has)
 
 
 # --- read it ---
@@ -218,7 +242,7 @@ def _open_plan(file: Path) -> BinaryIO:
 def _read_header(file: Path, f: BinaryIO) -> PlanHeader:
     where = f"{printable(str(file))}, line 1"
     try:
-        fields = _parse_object(f.readline().removeprefix(b"\xef\xbb\xbf"), PlanHeader)
+        fields = _parse_object(f.readline().removeprefix(b"\xef\xbb\xbf"), tuple(PlanHeader.__annotations__))
         header = PlanHeader(**fields)
         _require(isinstance(header.root, str) and Path(header.root).is_absolute(), "root must be an absolute path")
         _require(isinstance(header.model, str) and is_printable_line(header.model), "model must be a name")
@@ -233,37 +257,40 @@ def _read_header(file: Path, f: BinaryIO) -> PlanHeader:
 
 
 def _parse_line(text: bytes) -> PlanLine:
-    fields = _parse_object(text, PlanLine)
+    fields = _parse_object(text, ("path", "audio_sha256", *CHANGE), optional=(TEMPO, KEY))
     _require(isinstance(fields["path"], str), "path must be a string")
     audio = fields["audio_sha256"]
     _require(
         isinstance(audio, str) and bool(re.fullmatch("[0-9a-f]{64}", audio)),
         "audio_sha256 must be 64 hexadecimal digits",
     )
-    for name in ("old", "new"):
-        values = fields[name]
-        _require(
-            isinstance(values, list) and all(isinstance(v, str) for v in values), f"{name} must be a list of strings"
-        )
-        fields[name] = tuple(values)
-    _require(bool(fields["new"]), "new is empty: delete the line to leave the file as it is")
-    for name in fields["new"]:
+    genre = _parse_change({name: fields[name] for name in CHANGE}, "")
+    music = {name: _parse_change(fields[name], f"{name}: ") for name in (TEMPO, KEY) if name in fields}
+    _require(bool(genre.after or music), "new is empty: delete the line to leave the file as it is")
+    for name in genre.after:
         _require(bool(name.strip()) and is_printable_line(name), f"new has {name!r}, which cannot be a genre")
-    confidence = fields["confidence"]
-    _require(
-        type(confidence) in (int, float) and 0 <= confidence <= 1,  # neither NaN nor a boolean
-        "confidence must be a number from 0 to 1",
-    )
-    return PlanLine(**fields)
+    for name, change in music.items():
+        valid = len(change.after) == 1 and re.fullmatch(MUSIC_TEXTS[name], change.after[0])
+        _require(bool(valid), f"{name}: new must be one value, such as {'128' if name == TEMPO else 'F#m'}")
+    return PlanLine(fields["path"], audio, genre.before, genre.after, genre.confidence, music)
 
 
-def _parse_object(text: bytes, kind: Callable[..., PlanHeader | PlanLine]) -> dict[str, Any]:
+def _parse_change(change: Any, where: str) -> FieldChange:
+    _require(isinstance(change, dict) and {*change} == {*CHANGE}, f"{where}must be an object with {', '.join(CHANGE)}")
+    old, new = (text_tuple(change[name], f"{where}{name}") for name in ("old", "new"))
+    confidence = change["confidence"]
+    valid = type(confidence) in (int, float) and 0 <= confidence <= 1  # neither NaN nor a boolean
+    _require(valid or (confidence is None and not new), f"{where}confidence must be a number from 0 to 1")
+    return FieldChange(old, new, confidence)
+
+
+def _parse_object(text: bytes, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
     try:
         fields = json.loads(text)
     except ValueError as e:
         raise ValueError("is not JSON") from e
-    names = list(kind.__annotations__)
-    _require(isinstance(fields, dict) and sorted(fields) == sorted(names), f"must be an object with {', '.join(names)}")
+    complete = isinstance(fields, dict) and set(names) <= set(fields) <= {*names, *optional}
+    _require(complete, f"must be an object with {', '.join(names)}")
     return dict(fields)
 
 

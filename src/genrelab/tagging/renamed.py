@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.audio.files import find_audio_files, path_below
@@ -39,8 +40,8 @@ class RenamedFiles:
         lost = "now has different audio" if path.exists() else "is gone"
         by_closeness: tuple[Callable[[Path], bool], ...] = (
             lambda path: replace_file.sha256(path) == entry.sha256_after,
-            lambda path: tags.read(path, entry.field).values == entry.after,
-            lambda path: tags.read(path, entry.field).values == entry.before,
+            lambda path: _has_tags(path, entry, "after"),
+            lambda path: _has_tags(path, entry, "before"),
         )
         for fits in by_closeness:
             found = [candidate for candidate in candidates if _safely(fits, candidate)]
@@ -51,7 +52,8 @@ class RenamedFiles:
                 raise TagError(path, f"{lost}, and several files have the tagged audio ({names}): rename one back")
         if candidates:
             names = join_first([path_below(self._root, one) for one in candidates])
-            raise TagError(path, f"{lost}; {names} has the tagged audio, but its genre was edited later: left as it is")
+            written = "its tempo or key was" if not entry.after else "its genre was"
+            raise TagError(path, f"{lost}; {names} has the tagged audio, but {written} edited later: left as it is")
         if path.exists():
             raise TagError(path, f"{lost}, and no file in this folder has the tagged audio")
         raise TagError(path, "is gone: deleted, or moved out of this folder")
@@ -70,6 +72,13 @@ class RenamedFiles:
                         if (path_below(self._root, path), audio) not in known:
                             self._by_audio[audio].append(path)
         return self._by_audio
+
+
+def _has_tags(path: Path, entry: Entry, when: Literal["before", "after"]) -> bool:
+    """Are the fields that were written as they were before, or after?"""
+    found = tags.read(path, entry.field)
+    genre = not entry.after or found.values == getattr(entry, when)
+    return genre and all(found.music[name] == getattr(change, when) for name, change in entry.music.items())
 
 
 def _safely(fits: Callable[[Path], bool], path: Path) -> bool:

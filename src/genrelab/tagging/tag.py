@@ -1,4 +1,4 @@
-"""Chooses the files of a library to classify, and the genres to write into each.
+"""Chooses the files of a library to classify, and the genres, tempo and key to write into each.
 
 `write_tag.py` writes them, `untag.py` restores the earlier tags, `plan.py` writes a plan instead.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,8 @@ from genrelab.core.progress import Notify, ignore
 from genrelab.core.text import join_first
 from genrelab.predict.prediction import Prediction
 from genrelab.tagging import replace_file, tags
-from genrelab.tagging.classify import Classify, GenreChoice
+from genrelab.tagging.classify import Classify, GenreChoice, find_music
+from genrelab.tagging.journal import FieldChange
 from genrelab.tagging.write_tag import (
     Candidate,
     OnResult,
@@ -34,16 +35,21 @@ Write = Callable[[Candidate, TagResult, str], TagResult]
 """Writes a row into a file, and returns the result; the text is the model's name."""
 
 
+MUSIC_FIELDS = ("bpm", "key", "initialkey", "wm/beatsperminute", "wm/initialkey")
+"""Fields of tempo and key that could also be the name of a field for genres, in lower case."""
+
+
 @dataclass(frozen=True)
 class TagSettings:
     """What is written, and where.
 
     Attributes:
         choice: which genres are written, and their names.
-        overwrite: also tag files that have a genre.
+        overwrite: also replace genres, tempos and keys that files have.
         field: write into this field, and keep the genre field.
         dry_run: only report what would be done; nothing is written into the library.
         exclude: patterns of excluded files (see `find_audio_files`).
+        write_tempo_key: also write tempo and key; predictions must have a `description`.
     """
 
     choice: GenreChoice = dataclasses.field(default_factory=GenreChoice)
@@ -51,9 +57,14 @@ class TagSettings:
     field: str | None = None
     dry_run: bool = False
     exclude: Sequence[str] = ()
+    write_tempo_key: bool = False
 
     def __post_init__(self) -> None:
         check_field(self.field)
+        if self.write_tempo_key and (self.field or "").casefold() in MUSIC_FIELDS:
+            raise SettingsError(
+                f"--write-tempo-key writes into {self.field}, too: give --subgenre-field another name, such as SUBGENRE"
+            )
 
 
 def check_field(name: str | None) -> None:
@@ -74,6 +85,8 @@ def tag(
     notify: Notify = ignore,
 ) -> Path | None:
     """Write the genre into every file that has none; files with a genre are not classified.
+
+    With `write_tempo_key` a file is classified if it has no genre, no tempo or no key.
 
     Args:
         names: files and folders. The journal is in their common folder.
@@ -132,8 +145,8 @@ def tag_files(
         while isinstance(next_one := waiting.popleft(), TagResult):
             yield next_one
         assert prediction.path == str(next_one.path), "the prediction belongs to another file"
-        row = _decide(next_one, prediction, settings.choice)
-        yield write(next_one, row, prediction.model) if row.after else row
+        row = _decide(next_one, prediction, settings)
+        yield write(next_one, row, prediction.model) if row.after or row.new_music else row
     for rest in waiting:
         yield rest if isinstance(rest, TagResult) else TagResult(str(rest.path), "failed", reason="not classified")
 
@@ -147,20 +160,46 @@ def _check_file(path: Path | DecodeError, settings: TagSettings) -> Candidate | 
         return TagResult(str(path), "kept", reason="a link, not followed")
     try:
         seen = replace_file.file_stamp(path)
-        if not settings.overwrite and (genres := tags.read_genres(path, settings.field)):
-            return TagResult(str(path), "kept", genres, reason="has a genre")
-        candidate = Candidate(path, seen, tags.read(path, settings.field))
+        music = tags.read_music(path) if settings.write_tempo_key else {}
+        if not settings.overwrite and all(music.values()) and (genres := tags.read_genres(path, settings.field)):
+            reason = "has a genre, tempo and key" if music else "has a genre"
+            return TagResult(str(path), "kept", genres, reason=reason, music=_keep(music))
+        candidate = Candidate(path, seen, tags.read(path, settings.field), music)
         replace_file.check_writable(path)  # before an hour of classifying, and also with --dry-run
     except (TagError, OSError) as e:
         return failed_result(path, e)
     return candidate
 
 
-def _decide(candidate: Candidate, prediction: Prediction, choice: GenreChoice) -> TagResult:
-    """The result, with the genres to write in `after`."""
+def _keep(music: Mapping[str, tuple[str, ...]]) -> dict[str, FieldChange]:
+    return {name: FieldChange(before, (), None) for name, before in music.items()}
+
+
+def _decide(candidate: Candidate, prediction: Prediction, settings: TagSettings) -> TagResult:
+    """The result, with the genres to write in `after`, and tempo and key in `music`."""
+    path, before = str(candidate.path), candidate.found.genres
+    if prediction.error is not None or prediction.genre is None or prediction.confidence is None:
+        reason = prediction.error or "not classified"
+        return TagResult(path, "failed", before, reason=reason, music=_keep(candidate.music))
+    if before and not settings.overwrite:  # only its tempo or key is missing
+        row = TagResult(path, "kept", before, reason="has a genre")
+    else:
+        row = _decide_genre(candidate, prediction, settings.choice)
+    row = replace(row, music=_decide_music(candidate, prediction, overwrite=settings.overwrite))
+    return replace(row, status="tagged") if row.new_music else row
+
+
+def _decide_music(candidate: Candidate, prediction: Prediction, *, overwrite: bool) -> dict[str, FieldChange]:
+    changes, found = _keep(candidate.music), find_music(prediction)
+    for name, before in candidate.music.items():
+        if (value := found.get(name)) is not None:
+            writes = value.counts and before != (value.text,) and (overwrite or not before)
+            changes[name] = FieldChange(before, (value.text,) if writes else (), value.confidence)
+    return changes
+
+
+def _decide_genre(candidate: Candidate, prediction: Prediction, choice: GenreChoice) -> TagResult:
     path, before, confidence = str(candidate.path), candidate.found.genres, prediction.confidence
-    if prediction.error is not None or prediction.genre is None or confidence is None:
-        return TagResult(path, "failed", before, reason=prediction.error or "not classified")
     genres = choice.genres(prediction)
     if not genres:
         return TagResult(path, "unsure", before, (), confidence, choice.doubt(prediction))

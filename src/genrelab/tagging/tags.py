@@ -1,4 +1,4 @@
-"""The genre in the tags of one file, and its origin, whatever the container.
+"""The genre in the tags of one file, its origin, and tempo and key, whatever the container.
 
 Genres are read from all tags of a file (`audio/file_tags.py`), and written into the tag that players read first.
 """
@@ -16,7 +16,7 @@ from genrelab.audio.clips import probe
 from genrelab.audio.file_tags import read_file_tags
 from genrelab.core.errors import DecodeError, TagError
 from genrelab.identity.genres import separate_genres
-from genrelab.tagging.formats import Ape, Asf, Flac, Mp4, TagFormat, Vorbis
+from genrelab.tagging.formats import KEY, TEMPO, Ape, Asf, Flac, Mp4, TagFormat, Vorbis
 from genrelab.tagging.id3 import Id3, Mp3, refuse_flac_after_tags
 
 PROVENANCE = "GENRELAB"
@@ -52,6 +52,7 @@ class GenreTag:
             names a genre counts, such as a second ID3v2 tag, APEv2, or the INFO list of a WAV.
         no_genre: without a genre, the text in its place that names none, such as `Other`.
         provenance: values of the field with the origin.
+        music: raw values of TEMPO and KEY, in the tag that is written.
     """
 
     kind: Any
@@ -60,6 +61,7 @@ class GenreTag:
     genres: tuple[str, ...]
     no_genre: tuple[str, ...]
     provenance: tuple[str, ...]
+    music: Mapping[str, tuple[str, ...]]
 
 
 def read(path: Path, field: str | None = None) -> GenreTag:
@@ -74,10 +76,11 @@ def read(path: Path, field: str | None = None) -> GenreTag:
         tags = tag_format.load(kind, path).tags
         values = _values(tag_format, tags, tag_format.key(field))
         provenance = _values(tag_format, tags, tag_format.key(PROVENANCE))
+        music = {name: _values(tag_format, tags, tag_format.music_key(tags, name)) for name in (TEMPO, KEY)}
     texts = values if field is not None else read_file_tags(path).genres
     genres = separate_genres(texts)
     no_genre = () if genres else tuple(text.strip() for text in texts if text.strip())
-    return GenreTag(kind, field, values, genres, no_genre, provenance)
+    return GenreTag(kind, field, values, genres, no_genre, provenance, music)
 
 
 def read_genres(path: Path, field: str | None = None) -> tuple[str, ...]:
@@ -90,14 +93,31 @@ def read_genres(path: Path, field: str | None = None) -> tuple[str, ...]:
     return separate_genres(read_file_tags(path).genres) if field is None else read(path, field).genres
 
 
-def write(path: Path, found: GenreTag, values: Sequence[str], provenance: Sequence[str]) -> None:
-    """Write the field and the origin, and check that every other tag is kept. No values: the field is removed.
+def read_music(path: Path) -> dict[str, tuple[str, ...]]:
+    """TEMPO and KEY of a file, from all its tags. A tempo of 0, which some programs write for "unknown", is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found = read_file_tags(path)
+    return {TEMPO: tuple(text for text in found.tempo if text.strip("0.,")), KEY: found.key}
+
+
+def write(
+    path: Path,
+    found: GenreTag,
+    values: Sequence[str] | None,
+    provenance: Sequence[str],
+    music: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Write fields, and check that every other tag is kept. A field without values is removed.
 
     Args:
         path: a copy of the file of `found`; it is changed in place.
         found: the result of `read`.
-        values: genres to write.
+        values: genres to write; None: the genre and its origin stay.
         provenance: the origin, such as `genrelab 0.3.0 svm p=0.83`.
+        music: values of TEMPO or KEY to write; one that is missing stays.
 
     Raises:
         TagError: it cannot be written without loss. The copy is then unusable.
@@ -105,8 +125,10 @@ def write(path: Path, found: GenreTag, values: Sequence[str], provenance: Sequen
     """
     with _mutagen_errors(path):
         tag_format = _FORMATS[found.kind.__name__]
-        new_values = {tag_format.key(found.field): list(values), tag_format.key(PROVENANCE): list(provenance)}
         audio = tag_format.load(found.kind, path)
+        new_values = {tag_format.music_key(audio.tags, name): list(texts) for name, texts in (music or {}).items()}
+        if values is not None:
+            new_values |= {tag_format.key(found.field): list(values), tag_format.key(PROVENANCE): list(provenance)}
         before, around = _other_tags(tag_format, audio, new_values), tag_format.other_blocks(path)
         tag_format.save(audio, path, new_values)
         audio = tag_format.load(found.kind, path)

@@ -9,8 +9,9 @@ from pathlib import Path
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
 from genrelab.core.progress import Notify, ignore
+from genrelab.core.text import join_first
 from genrelab.tagging import binary_patch, replace_file, tags
-from genrelab.tagging.journal import FOLDER, Entry, UnreadableLine, lock, read_newest_first
+from genrelab.tagging.journal import FOLDER, Entry, FieldChange, UnreadableLine, lock, read_newest_first
 from genrelab.tagging.renamed import RenamedFiles
 from genrelab.tagging.write_tag import OnResult, TagResult, failed_result
 
@@ -18,7 +19,7 @@ from genrelab.tagging.write_tag import OnResult, TagResult, failed_result
 def untag(journal: Path, show: OnResult, notify: Notify = ignore) -> None:
     """Restore the tags of every file in a journal, byte for byte, the last one first.
 
-    If other tags of a file changed since then, they stay, and its genre is restored if it is still the written one. A
+    If other tags of a file changed since then, they stay, and what was written is restored if it is still there. A
     file that was renamed or moved inside FOLDER, even to the name of another, is found by its audio and keeps its new
     name.
 
@@ -92,23 +93,37 @@ def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> Tag
             raise TagError(path, "the journal would change more than tags: refused")
         replace_file.copy_attributes(copy, path)
         replace_file.replace_if_unchanged(copy, path, seen)
-    return TagResult(str(path), "restored", entry.after, entry.before)
+    return _restored_result(path, entry)
+
+
+def _restored_result(path: Path, entry: Entry, reason: str | None = None) -> TagResult:
+    music = {name: FieldChange(c.after, c.before, None) for name, c in entry.music.items()}
+    return TagResult(str(path), "restored", entry.after, entry.before, reason=reason, music=music)
 
 
 def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
-    """Restore only the fields that `tag` wrote, in a file that was edited since then."""
+    """Restore only the fields that `tag` wrote, in a file that was edited since then; all of them, or none."""
     found = tags.read(path, entry.field)
-    if found.values == entry.before and found.provenance == entry.provenance_before:
-        return TagResult(str(path), "unchanged", reason="has its earlier genre; other tags have changed since then")
-    if found.values != entry.after:
-        raise TagError(path, "its genre has changed since then, by hand or by a later `tag`: undo that first")
+    has_genre = not entry.after or (found.values == entry.before and found.provenance == entry.provenance_before)
+    music = {name: change for name, change in entry.music.items() if found.music[name] != change.before}
+    if has_genre and not music:
+        what = join_first([*(["genre"] if entry.after else []), *entry.music])
+        return TagResult(str(path), "unchanged", reason=f"has its earlier {what}; other tags have changed since then")
+    changed = [name for name, change in music.items() if found.music[name] != change.after]
+    if not has_genre and found.values != entry.after:
+        changed.insert(0, "genre")
+    if changed:
+        has = "has" if len(changed) == 1 else "have"
+        since = f"its {join_first(changed)} {has} changed since then"
+        raise TagError(path, f"{since}, by hand or by a later `tag`: undo that first")
     ours = found.provenance == (entry.provenance,)  # False if another field was tagged or untagged since then
     with replace_file.temporary_copy(path) as copy:
         shutil.copyfile(path, copy)
-        tags.write(copy, found, entry.before, entry.provenance_before if ours else found.provenance)
+        genres, origin = None if has_genre else entry.before, entry.provenance_before if ours else found.provenance
+        tags.write(copy, found, genres, origin, {name: change.before for name, change in music.items()})
         if sha256_of_audio(copy) != entry.payload_sha256:
             raise TagError(path, replace_file.AUDIO_WOULD_CHANGE)
         replace_file.copy_attributes(copy, path)
         replace_file.replace_if_unchanged(copy, path, seen)
     reason = "other tags have changed since then and were kept"
-    return TagResult(str(path), "restored", entry.after, entry.before, reason=reason)
+    return _restored_result(path, entry, reason)

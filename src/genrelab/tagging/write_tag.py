@@ -1,4 +1,4 @@
-"""Writes genres into one file, so that nothing else changes and `untag` can restore it.
+"""Writes genres, tempo and key into one file, so that nothing else changes and `untag` can restore it.
 
 A copy of the file is tagged and verified (same audio, same other tags, a patch that restores the file byte for byte),
 a line of the journal is written, and then the copy replaces the file.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.audio.files import path_below, why_unreadable
 from genrelab.core.errors import DecodeError, TagError
 from genrelab.tagging import binary_patch, replace_file, tags
-from genrelab.tagging.journal import Entry, TagJournal, lock
+from genrelab.tagging.journal import Entry, FieldChange, TagJournal, lock
 
 OnWritten = Callable[[Path], None]
 """Called with every written file: its audio is the same, its size and mtime are not."""
@@ -36,6 +36,7 @@ class TagResult:
         after: the written genres; empty if none were written.
         confidence: of the prediction; None if the file was not classified.
         reason: why nothing was written, or a remark.
+        music: tempo and key, if they were to be written; their values before are those of all tags of the file.
     """
 
     path: str
@@ -44,10 +45,18 @@ class TagResult:
     after: tuple[str, ...] = ()
     confidence: float | None = None
     reason: str | None = None
+    music: Mapping[str, FieldChange] = field(default_factory=dict)
+
+    @property
+    def new_music(self) -> dict[str, FieldChange]:
+        """Tempo and key that are written."""
+        return {name: change for name, change in self.music.items() if change.after}
 
     def to_json(self) -> dict[str, Any]:
         """The object that `tag --json` prints."""
-        return asdict(self) | {"before": list(self.before), "after": list(self.after)}
+        row = asdict(self)
+        music: dict[str, Any] = row.pop("music")
+        return row | {"before": list(self.before), "after": list(self.after)} | music
 
 
 OnResult = Callable[[TagResult], None]
@@ -69,11 +78,13 @@ class Candidate:
         path: the file.
         seen: its stamp when its tags were read; another one later means that the file changed.
         found: its genre.
+        music: its tempo and key, if they are to be written.
     """
 
     path: Path
     seen: replace_file.FileStamp
     found: tags.GenreTag
+    music: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -93,7 +104,7 @@ def open_journal(root: Path) -> Iterator[TagJournal]:
 def write_tag(
     candidate: Candidate, row: TagResult, model: str, *, root: Path, journal: TagJournal, on_written: OnWritten
 ) -> TagResult:
-    """Write the genres `row.after` into a file.
+    """Write the genres `row.after`, and the tempo and key of `row.music`, into a file.
 
     Args:
         row: the planned result; its status becomes `tagged`, or `failed` with the reason.
@@ -101,22 +112,24 @@ def write_tag(
         root: the library; paths in the journal are relative to it.
         on_written: see `OnWritten`.
     """
-    path, found = candidate.path, candidate.found
-    assert row.after and row.confidence is not None, "nothing to write"
-    provenance = f"genrelab {__version__} {model} p={row.confidence:.2f}"
+    path, found, music = candidate.path, candidate.found, row.new_music
+    assert row.after or music, "nothing to write"
+    provenance = f"genrelab {__version__} {model} p={row.confidence:.2f}" if row.after else ""
     try:
         n_links = path.stat().st_nlink
         with replace_file.temporary_copy(path) as copy:
             shutil.copyfile(path, copy)
-            tags.write(copy, found, row.after, [provenance])
+            texts = {name: change.after for name, change in music.items()}
+            tags.write(copy, found, row.after or None, [provenance], texts)
             entry = Entry(
                 path=path_below(root, path),
                 field=found.field,
-                before=found.values,
+                before=found.values if row.after else (),
                 after=row.after,
                 confidence=row.confidence,
                 provenance=provenance,
                 provenance_before=found.provenance,
+                music={name: replace(change, before=found.music[name]) for name, change in music.items()},
                 **_make_undo(path, copy),
             )
             replace_file.copy_attributes(copy, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from genrelab.core.errors import printable
 from genrelab.core.text import percent, pluralize
 
 if TYPE_CHECKING:
+    from genrelab.tagging.journal import FieldChange
     from genrelab.tagging.playlists import PlaylistResult
     from genrelab.tagging.write_tag import TagResult
 
@@ -30,6 +31,8 @@ class TagResultPrinter:
         changes: print changes and failures as they come.
 
     Attributes:
+        count: number of files per status.
+        written: number of written genres; and of tempos and keys, if they were to be written.
         journal: path of the journal, None if nothing was written.
         plan: path of the plan, None if none was made.
     """
@@ -38,6 +41,7 @@ class TagResultPrinter:
         self.journal: Path | None = None
         self.plan: Path | None = None
         self.count: Counter[str] = Counter()
+        self.written: Counter[str] = Counter()
         self._as_json, self._each, self._changes = as_json, each, changes
         self._rows: list[dict[str, Any]] = []
         self._failed: list[TagResult] = []
@@ -45,6 +49,8 @@ class TagResultPrinter:
     def show(self, row: TagResult) -> None:
         """Print or collect the result of one file."""
         self.count[row.status] += 1
+        if row.status != "restored":
+            self.written.update(genre=len(row.after), **{name: len(row.music[name].after) for name in row.music})
         if self._as_json:
             self._rows.append(row.to_json())
         elif self._each or (self._changes and row.status in (*CHANGED_STATUSES, "failed")):
@@ -59,7 +65,10 @@ class TagResultPrinter:
             typer.echo(json.dumps({"journal": journal, "files": self._rows}, indent=1))
             return
         counts = ", ".join(f"{n:,} {status}" for status, n in self.count.items())
-        typer.echo(f"{pluralize(self.count.total(), 'file')}: {counts}" if counts else "No files to tag.")
+        numbers = ", ".join(pluralize(n, field) for field, n in self.written.items())
+        verb = "to write" if self.count["would tag"] else "written"
+        written = f"; {numbers} {verb}" if len(self.written) > 1 else ""
+        typer.echo(f"{pluralize(self.count.total(), 'file')}: {counts}{written}" if counts else "No files to tag.")
         for row in self._failed:
             _print_row(row)
         if self.plan:
@@ -71,12 +80,27 @@ class TagResultPrinter:
 def _print_row(row: TagResult) -> None:
     from genrelab.tagging.classify import NO_MUSIC
 
-    before, after = ", ".join(row.before), ", ".join(row.after)
-    change = f"{before or '(none)'} → {after or '(none)'}" if row.status in CHANGED_STATUSES else before
+    restored = row.status == "restored"
+    change = _describe_change(row.before, row.after, restored=restored)
+    music = [text for name, one in row.music.items() if (text := _describe_music(name, one, restored=restored))]
     # A confidence means nothing for what does not sound like music.
     confidence = None if row.confidence is None or row.reason == NO_MUSIC else percent(row.confidence)
-    details = "; ".join(printable(part) for part in (change, confidence, row.reason) if part)
+    details = "; ".join(printable(part) for part in (change, confidence, *music, row.reason) if part)
     typer.echo(f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {details}")
+
+
+def _describe_change(before: Sequence[str], after: Sequence[str], *, restored: bool) -> str:
+    """`Rock → Jazz`, or only `Rock` if it stays."""
+    shown, changes = ", ".join(before), after or (before and restored)
+    return f"{shown or '(none)'} → {', '.join(after) or '(none)'}" if changes else shown
+
+
+def _describe_music(name: str, one: FieldChange, *, restored: bool) -> str:
+    """`tempo 120 → 128, 91 %`, `tempo 120` if it stays, or `tempo unsure, 31 %`."""
+    change = _describe_change(one.before, one.after, restored=restored)
+    stays = change and not one.after
+    found = None if one.confidence is None or stays else percent(one.confidence)
+    return ", ".join(filter(None, (f"{name} {change or 'unsure'}", found))) if change or found else ""
 
 
 @contextmanager
