@@ -11,6 +11,7 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import SettingsError
 from genrelab.core.hyperparameters import (
     ARTICLE,
+    ARTICLE_MLP,
     DEFAULTS,
     FAST_PARAMS,
     SECOND_TRIAL_PARAMS,
@@ -48,6 +49,7 @@ def test_search_spaces_include_the_articles_study() -> None:
         assert None in choices(model, "pca") and 0.95 in choices(model, "pca")
     assert ARTICLE["knn"]["k"] == 21 and ARTICLE["gaussian_nb"]["var_smoothing"] == 1.29e-10
     assert SECOND_TRIAL_PARAMS["svm"]["kernel"] == "poly"
+    assert SECOND_TRIAL_PARAMS["mlp"]["hidden"] == ARTICLE_MLP[0]
 
 
 @pytest.mark.parametrize("model", SPACES)
@@ -121,6 +123,12 @@ def test_hyperparameter_of_a_model_overrides_the_option() -> None:
     assert settings.of("svm").pca is None and settings.of("knn").pca == 0.5
     assert settings.of("raw_cnn").batch_size == 64 and settings.of("mobilenet_v2").batch_size == 8
     assert settings.of("svm").of("svm") == settings.of("svm")
+
+
+def test_article_preset_runs_all_epochs_whatever_else_is_asked() -> None:
+    assert TrainSettings().stops_early and not TrainSettings(early_stopping=False).stops_early
+    assert not TrainSettings(preset="article").stops_early and TrainSettings(preset="article").uses_last_epoch
+    assert not TrainSettings(early_stopping=False).uses_last_epoch
 
 
 def test_tuned_values_override_the_preset() -> None:

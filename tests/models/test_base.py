@@ -60,8 +60,15 @@ def test_known_models_are_listed_and_an_unknown_name_is_refused() -> None:
         registry.create("svn", TrainSettings(), ("a", "b"))
 
 
-def columns_of(view: View) -> Any:
-    knn = Knn(TrainSettings(), ("a", "b"))
+def test_the_second_svm_is_part_of_all_models_only_with_the_articles_preset() -> None:
+    assert set(registry.known_models()) - set(registry.default_models("default")) == {"svm_poly"}
+    assert registry.default_models("article") == registry.known_models()
+    assert "svm_poly" not in registry.models_of(TrainSettings())
+    assert registry.models_of(TrainSettings(models=("svm_poly",))) == ("svm_poly",)
+
+
+def columns_of(view: View, preset: str = "default") -> Any:
+    knn = Knn(TrainSettings(preset=preset), ("a", "b"))
     return knn._choose_columns(view, np.zeros((1, *view.shape)), np.ones(1, bool))
 
 
@@ -70,6 +77,7 @@ def test_columns_that_depend_on_file_storage_are_not_used(view: View, names: tup
     columns = columns_of(view)
     assert columns is not None and [names[i] for i in columns] == [n for n in names if n not in ENCODING_DEPENDENT]
     assert view.shape == (len(names),) and len(columns) < len(names)
+    assert columns_of(view, "article") is None, "the article used them all"
 
 
 @pytest.mark.parametrize("view", [StatisticsView(fma_exact=True), SamplesView()])

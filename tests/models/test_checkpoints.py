@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genrelab.core.config import TrainSettings
 from genrelab.models import checkpoints as journal_module
-from genrelab.models.checkpoints import Checkpoints, drop_state, read_history
+from genrelab.models.checkpoints import Checkpoints, StopRule, drop_state, guess_losses, read_history
 
 pytestmark = pytest.mark.slow  # TensorFlow writes the scalars
 
@@ -167,3 +168,43 @@ def test_expensive_state_is_saved_rarely_and_a_kill_loses_only_epochs(
     values = again.start(resume=True)
     assert values is not None and values[0][0] == 6
     assert (len(again.rows), again.best, again.best_weights()) == (7, 1, [[1.0]])
+
+
+LOG_3 = float(np.log(3))
+
+
+def epochs_with(loss: float, val_loss: float, n: int = 10) -> list[Any]:
+    """One epoch with these losses among others that are higher."""
+    return [{"loss": 2.0, "val_loss": 2.0}] * (n - 2) + [
+        {"loss": loss, "val_loss": val_loss},
+        {"loss": 3, "val_loss": 3},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "steps", "more", "stops"),
+    [
+        (epochs_with(LOG_3, LOG_3), 10, {}, True),
+        (epochs_with(0.996 * LOG_3, 0.996 * LOG_3), 10, {}, True),
+        (epochs_with(0.99 * LOG_3, 2.0), 10, {}, False),
+        (epochs_with(2.0, 0.99 * LOG_3), 10, {}, False),
+        (epochs_with(LOG_3, LOG_3, n=9), 10, {}, False),
+        (epochs_with(LOG_3, LOG_3), 9, {}, False),
+        (epochs_with(LOG_3, LOG_3, n=12), 9, {}, True),
+        (epochs_with(LOG_3, LOG_3), 10, {"early_stopping": False}, False),
+        (epochs_with(LOG_3, LOG_3), 10, {"preset": "article"}, False),
+    ],
+    ids=["guesses", "nearly", "training", "validation", "9 epochs", "90 steps", "108 steps", "asked", "article"],
+)
+def test_training_stops_if_neither_loss_is_below_that_of_guessing(
+    rows: list[Any], steps: int, more: dict[str, Any], stops: bool
+) -> None:
+    assert StopRule(TrainSettings(**more), (LOG_3, LOG_3), steps).is_stuck(rows) is stops
+    assert StopRule(TrainSettings(), None, steps).is_stuck(rows) is False
+
+
+def test_guessing_uses_the_shares_of_the_genres_unless_they_are_weighted() -> None:
+    fit, choose = np.array([0, 0, 0, 1]), np.array([0, 1])
+    plain, balanced = (guess_losses(fit, choose, balanced=b) for b in (False, True))
+    assert plain == pytest.approx((-0.75 * np.log(0.75) - 0.25 * np.log(0.25), -np.log(0.75 * 0.25) / 2))
+    assert balanced == pytest.approx((np.log(2), np.log(2)))

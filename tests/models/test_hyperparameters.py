@@ -17,7 +17,7 @@ from genrelab.records.examples import Examples
 from tests.support.in_memory import blobs, examples_of, table_view, tones
 from tests.support.untrained_models import bundle_of
 
-CLASSICAL = ("logistic_regression", "knn", "gaussian_nb", "svm", "mlp", "musicnn")
+CLASSICAL = ("logistic_regression", "knn", "gaussian_nb", "svm", "svm_poly", "mlp", "musicnn")
 
 
 def fitted(name: str, examples: Examples, own: dict[str, Any], **settings: Any) -> Any:
@@ -100,6 +100,11 @@ def test_parameters_reach_the_svm() -> None:
     plain = fitted("svm", examples, {}).classifier_.svc
     assert plain.gamma == pytest.approx(1 / 12, rel=1e-6)  # what scikit-learn calls "scale"
     assert fitted("svm", examples, {}).classifier_.svc.max_iter == -1
+
+
+def test_tuned_layers_replace_those_of_the_articles_mlp() -> None:
+    mlp = fitted("mlp", blobs(), {"hidden": 9, "layers": 2}, preset="article").classifier_
+    assert mlp.hidden_layer_sizes == (9, 9)
 
 
 def test_only_the_l1_penalty_makes_weights_exactly_0() -> None:

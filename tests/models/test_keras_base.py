@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,9 @@ import pytest
 from genrelab.core.config import SamplesView, TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.tensorflow import load_tensorflow
+from genrelab.models import keras_base
 from genrelab.models.keras_base import KerasModel
+from genrelab.models.keras_training import History
 from tests.support.in_memory import examples_of, tones
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
@@ -61,6 +64,49 @@ def test_model_learns_and_reports_its_curve(tmp_path: Path) -> None:
     assert model.curve is not None
     assert set(model.curve) == {"epochs", "best_epoch", "learned", "loss", "val_loss", "val_accuracy"}
     assert model.curve["learned"] is True
+
+
+def test_cost_summary_and_progress_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras_base, "LINE_INTERVAL_S", 0.0)
+    said: list[str] = []
+    seen: list[tuple[int, int]] = []
+    examples = tones()
+    model = Small(TrainSettings(epochs=3, batch_size=16), examples.genres)
+    model.notify, model.progress, model.prints_summary = said.append, lambda *at: seen.append(at), True
+    model.fit(examples, tmp_path)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert "Dense" in said[0] and "Total params" in said[0]
+    n = (examples.role == "fit").sum()
+    assert re.fullmatch(
+        rf"small: trains 179 of 195 weights on {n} training tracks: about \d\S* m?s per epoch, at most \d\S* m?s for 3 "
+        "epochs; it stops earlier if the validation tracks show no further gain",
+        said[1],
+    )
+    assert [re.sub(r"\d\S* m?s\b", "T", line) for line in said[2:]] == [
+        "  small: epoch 2 of 3, T per epoch, at most T left",
+        "  small: epoch 3 of 3, T per epoch, at most T left",
+    ]
+
+
+def test_nothing_is_promised_about_an_earlier_end_without_early_stopping(tmp_path: Path) -> None:
+    said: list[str] = []
+    examples = tones()
+    model = Small(TrainSettings(epochs=1, early_stopping=False), examples.genres)
+    model.notify = said.append
+    model.fit(examples, tmp_path)
+    assert len(said) == 1
+    assert re.search(r"per epoch, \S+ m?s for 1 epoch$", said[0])
+
+
+def test_a_network_that_was_stopped_as_guessing_is_noted(tmp_path: Path) -> None:
+    model = Small(TrainSettings(), ("a", "b"))
+    model._finish_fit(History(10, 3, False, 2.31, 2.312, 0.1, guess_loss=2.3026), 10)
+    assert model.notes == [
+        "stopped after 10 epochs: its loss, 2.31 on the validation tracks, is still that of guessing, 2.30",
+        "did not learn: on the validation tracks its best epoch (3 of 10, accuracy 10.0 %) is no better than "
+        "predictions that ignore the audio",
+    ]
+    assert model.curve is not None and "guess_loss" not in model.curve
 
 
 def test_graph_and_saved_model_give_the_probabilities_of_the_model(tmp_path: Path) -> None:

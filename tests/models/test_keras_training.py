@@ -32,6 +32,12 @@ def small_network(dropout: float = 0.5) -> Any:
     )
 
 
+def constant_network() -> Any:
+    """All genres are equally probable at first."""
+    _, keras = load_tensorflow()
+    return keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, kernel_initializer="zeros")])
+
+
 def trained(folder: Path, network: Any = None, *, n_fit: int = 50, **more: Any) -> tuple[Any, Any]:
     """History and weights of a small network on 50 rows (not a multiple of the batch), chosen on 25."""
     settings = TrainSettings(**{"epochs": 4, "batch_size": 16, **more.pop("settings", {})})
@@ -83,6 +89,59 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert seen == [(3, 4), (4, 4)]
     assert history.epochs == 4
     assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
+
+
+def test_timing_an_epoch_beforehand_changes_no_number(tmp_path: Path) -> None:
+    seconds: list[float] = []
+    _, expected = trained(tmp_path / "a")
+    _, weights = trained(tmp_path / "b", timed=seconds.append)
+    assert len(seconds) == 1 and seconds[0] > 0
+    np.testing.assert_array_equal(weights, expected)
+    assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
+    trained(tmp_path / "b", resume=True, timed=seconds.append)
+    assert len(seconds) == 1, "it is finished"
+
+
+OVERFITS: dict[str, Any] = {"epochs": 8, "patience": 1}
+"""With a learning rate of 1.0 the validation loss rises soon."""
+
+
+def test_without_early_stopping_all_epochs_are_run_and_the_best_weights_used(tmp_path: Path) -> None:
+    stopped, _ = trained(tmp_path / "a", settings=OVERFITS, learning_rate=1.0)
+    whole, _ = trained(tmp_path / "b", settings={**OVERFITS, "early_stopping": False}, learning_rate=1.0)
+    losses = [r["val_loss"] for r in read_history(tmp_path / "b")]
+    assert stopped.epochs < whole.epochs == 8
+    assert whole.best_epoch == 1 + int(np.argmin(losses)) < 8
+    assert whole.val_loss == min(losses)
+
+
+def test_article_preset_runs_all_epochs_and_keeps_the_last_weights(tmp_path: Path) -> None:
+    network = small_network(dropout=0)
+    settings = {**OVERFITS, "preset": "article"}
+    history, weights = trained(tmp_path, network, settings=settings, learning_rate=1.0)
+    rows = read_history(tmp_path)
+    assert (history.epochs, history.best_epoch, history.val_loss) == (8, 8, rows[-1]["val_loss"])
+    assert min(r["val_loss"] for r in rows) < history.val_loss
+    x, y = clouds()
+    logits = network.predict(x[50:], verbose=0)
+    loss = np.mean(
+        np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1) - logits[np.arange(25), y[50:]]
+    )
+    np.testing.assert_allclose(loss, history.val_loss, rtol=1e-4)
+    again, kept = trained(tmp_path, small_network(dropout=0), settings=settings, learning_rate=1.0, resume=True)
+    assert again == history
+    np.testing.assert_array_equal(kept, weights)
+
+
+def test_a_network_that_only_guesses_is_stopped(tmp_path: Path) -> None:
+    """It learns nothing at a rate of 0, but its validation loss is always as good as before: patience is no help."""
+    guesses = {"settings": {"epochs": 40, "patience": 40}, "learning_rate": 0.0, "stops_guessing": True}
+    history, _ = trained(tmp_path, constant_network(), **guesses)
+    assert history.epochs == len(read_history(tmp_path)) == 25, "100 steps, 4 an epoch; 10 epochs would be too few"
+    assert history.learned is False
+    assert history.guess_loss == pytest.approx(np.log(3), rel=0.01)
+    again, _ = trained(tmp_path, constant_network(), **guesses, resume=True)
+    assert (again, len(read_history(tmp_path))) == (history, 25)
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:

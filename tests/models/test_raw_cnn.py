@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from genrelab.core.config import SamplesView, TrainSettings
-from genrelab.models import registry
+from genrelab.models import checkpoints, registry
 from genrelab.models.raw_cnn import build_network
 from tests.support.in_memory import tones
 
@@ -32,6 +32,16 @@ def test_network_is_that_of_the_article() -> None:
     activations = [layer.activation.__name__ for layer in network.layers if hasattr(layer, "activation")]
     assert activations == ["relu", "relu", "relu", "relu", "linear"]
     assert network.count_params() == 16_014_640
+
+
+def test_stops_while_it_guesses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("GUESS_EPOCHS", 3), ("GUESS_STEPS", 1), ("GUESS_MARGIN", 0.05)):  # few rows vary more
+        monkeypatch.setattr(checkpoints, name, value)
+    examples = tones(n=45, samples=50)
+    settings = TrainSettings(epochs=9, params={"raw_cnn": {"learning_rate": 1e-7}})
+    model = registry.create("raw_cnn", settings, examples.genres).fit(examples, tmp_path)
+    assert model.notes[0].startswith("stopped after 3 epochs: its loss, 1.")
+    assert model.curve is not None and (model.curve["epochs"], model.curve["learned"]) == (3, False)
 
 
 def test_learns_three_pitches(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from genrelab.core.errors import PreparedError
 from genrelab.core.hyperparameters import SPACES, Params, Space
-from genrelab.tune.study import FILE, Study, Trial, open_study
+from genrelab.tune.study import FILE, OPTUNA_STATES, Study, Trial, open_study
 
 SPACE: Space = SPACES["svm"]
 ASKED = {"data": "abc", "settings": {"seed": 1, "split": "auto"}}
@@ -130,3 +130,23 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     with sqlite3.connect(folder / FILE) as database:
         assert database.execute("select count(*) from trials").fetchone() == (1,)
     database.close()
+
+
+def test_optunas_dashboard_reads_the_trials_and_its_notes_change_nothing(tmp_path: Path) -> None:
+    """Optuna's dashboard opens `sqlite:///PATH` and writes notes as attributes of the study."""
+    import optuna
+
+    with open_study(tmp_path, asked=ASKED, space=SPACE, seed=1) as study:
+        play(study, 8)
+        trials = list(study.trials)
+    address = f"sqlite:///{tmp_path / FILE}"
+    (name,) = optuna.get_all_study_names(address)
+    shown = optuna.load_study(study_name=name, storage=address)
+    assert shown.direction == optuna.study.StudyDirection.MAXIMIZE
+    finished = [(t.state.name, t.params) for t in shown.trials if t.state.is_finished()]
+    assert finished == [(OPTUNA_STATES[t.state], t.params) for t in trials]
+    storage = optuna.storages.RDBStorage(address)
+    storage.set_study_system_attr(shown._study_id, "dashboard:note_ver", 1)
+    storage.engine.dispose()
+    with open_study(tmp_path, asked=ASKED, space=SPACE, seed=1) as study:
+        assert same(study.trials, trials)

@@ -10,7 +10,7 @@ from genrelab.bench.datasets import NIGHT_S, DatasetForecast, largest_fitting
 from genrelab.bench.stages import DECODE, FINGERPRINT, READ, RESAMPLE, WRITE
 from genrelab.core.config import DEFAULT_VIEWS
 from genrelab.core.processes import available_cores
-from genrelab.core.text import percent, pluralize
+from genrelab.core.text import format_duration, percent, pluralize
 
 STAGE_HEADERS = ("stage", "ms per track", "tracks/s", "MB/s", "share of prepare")
 PART_HEADERS = ("part of prepare", "time", "share")
@@ -111,13 +111,6 @@ def recommended_command(result: Bench, program: Sequence[str], root: str | None,
     names = [] if fit is None else ["fma-metadata", fit.name]
     downloads = [shlex.join([*program, "download", name, "--out", "data"]) for name in names]
     return " && ".join([*downloads, shlex.join([*words, "--jobs", str(result.forecast.jobs)])])
-
-
-def format_duration(seconds: float) -> str:
-    """`8 s`, `12 min`, `3.4 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:,.1f} h"
 
 
 def format_bytes(n_bytes: float) -> str:

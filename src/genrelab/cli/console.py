@@ -157,7 +157,10 @@ def _rate_column(unit: str) -> Any:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
+            if not task.speed:
+                return Text("")
+            slow = f"{1 / task.speed:.1f} s/{unit.removesuffix('s')}"
+            return Text(slow if task.speed < 1 else f"{task.speed:.1f} {unit}/s")
 
     return Rate()
 

@@ -18,7 +18,7 @@ from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
 from genrelab.records.prepared import open_prepared, read_parquet
 
-EPOCHS = 30
+EPOCHS = 15
 
 
 def demo(out: Path) -> None:

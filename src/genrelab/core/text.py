@@ -29,6 +29,15 @@ def pluralize(things: Sized | int, what: str, plural: str | None = None) -> str:
     return f"{n:,} {what if n == 1 else plural or what + 's'}"
 
 
+def format_duration(seconds: float) -> str:
+    """`20 ms`, `8.0 s`, `80 s`, `12 min`, `3.4 h`."""
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:,.1f} h"
+
+
 def percent(share: float) -> str:
     """A share in whole percent: `48 %`; with one digit: `evaluation.percent.format_percent`."""
     return f"{100 * share:.0f} %"

@@ -11,7 +11,7 @@ import numpy as np
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.hyperparameters import resolve_params
-from genrelab.core.progress import Progress
+from genrelab.core.progress import Notify, Progress
 from genrelab.models.onnx_export import INPUT, OUTPUT
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Model(ABC):
         resume: continue an interrupted `fit` from the files in its folder.
         data_is_local: are the examples on this machine's disk?
         progress: called with (epochs done, epochs at most).
+        notify: called with what a training in epochs costs and how far it is; None: nobody reads it.
+        prints_summary: call `notify` with Keras' summary of the network, too.
     """
 
     name: ClassVar[str]
@@ -55,6 +57,8 @@ class Model(ABC):
         self.resume = False
         self.data_is_local = True
         self.progress: Progress | None = None
+        self.notify: Notify | None = None
+        self.prints_summary = False
 
     @classmethod
     def missing_requirement(cls, settings: TrainSettings) -> str | None:
@@ -74,6 +78,17 @@ class Model(ABC):
         """Name for tables, with remarks on what distinguishes it from the usual model of its name."""
         remarks = ", ".join(self._remarks())
         return f"{self.name} ({remarks})" if remarks else self.name
+
+    @property
+    def is_article(self) -> bool:
+        """Does it follow the article (`--preset article`)?"""
+        return self.settings.preset == "article"
+
+    @property
+    def class_weight(self) -> str:
+        """Policy for `Examples.class_weights`; the article weights no genre, so its preset does if asked only."""
+        named = self.settings.class_weight
+        return "none" if self.is_article and named == "auto" else named
 
     @property
     def is_tuned(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from genrelab.core.config import FLAT_VIEWS, DescriptorsView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
-from genrelab.core.hyperparameters import SPACES, active_params
+from genrelab.core.hyperparameters import ARTICLE_MLP, SPACES, active_params
 from genrelab.core.text import pluralize
 from genrelab.evaluation.calibration import MIN_TRACKS, apply_temperature, fit_temperature
 from genrelab.evaluation.metrics import log_loss
@@ -38,7 +38,10 @@ MAX_ITER = 1_000  # of logistic regression: scikit-learn's 100 are too few for 5
 
 
 class Classical(Model):
-    """[Median for missing values] + bounds + scaler + [PCA] + classifier, fitted on the training rows in float64."""
+    """[Median for missing values] + [bounds] + scaler + [PCA] + classifier, fitted on the training rows in float64.
+
+    The article's preset has no bounds and uses all columns.
+    """
 
     views = FLAT_VIEWS
 
@@ -62,7 +65,7 @@ class Classical(Model):
         missing = np.isnan(x).any()
         x = x[fit]
         self.medians_ = medians_of(x) if missing else None
-        self.bounds_ = bounds_of(self._impute(x))
+        self.bounds_ = None if self.is_article else bounds_of(self._impute(x))
         filled = self._impute_and_clip(x)
         if (filled == filled[0]).all():
             raise ModelError(f"{self.name}: all training rows are the same: choose another view or check the table")
@@ -71,14 +74,9 @@ class Classical(Model):
             z = filled
             for step in self.steps_:
                 z = step.fit_transform(z)
-            weights = examples.class_weights(self.settings.class_weight)
+            weights = examples.class_weights(self.class_weight)
             self.classifier_ = self._fit_classifier(z, y, rows.group[fit], weights)
         return self
-
-    @property
-    def is_article(self) -> bool:
-        """`--preset article`: the article's hyper-parameters instead of scikit-learn's."""
-        return self.settings.preset == "article"
 
     @abstractmethod
     def _fit_classifier(
@@ -109,8 +107,11 @@ class Classical(Model):
         """Columns that the model uses, shape (columns,), None for all; `fit` (n,) marks the training rows of `x`.
 
         Of `statistics` and `descriptors` these are all but `ENCODING_DEPENDENT`, so that a clip stored at 44.1 kHz gets
-        the same result as at 22.05 kHz. FMA's own statistics keep all columns, for comparison with published results.
+        the same result as at 22.05 kHz. FMA's own statistics keep all columns, for comparison with published results,
+        and so does the article's preset.
         """
+        if self.is_article:
+            return None
         match view:
             case StatisticsView(fma_exact=False):
                 names = STATISTICS
@@ -126,8 +127,10 @@ class Classical(Model):
         return flat if self.columns_ is None else flat[:, self.columns_]
 
     def _impute_and_clip(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Rows (n, columns) in float64, with training medians in place of missing values, clipped to the bounds."""
+        """Rows (n, columns) in float64, with training medians for missing values, clipped to the bounds if any."""
         filled = self._impute(x)
+        if self.bounds_ is None:
+            return filled.astype(np.float64)
         return filled.clip(*self.bounds_, out=np.empty(filled.shape))
 
     def _impute(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -202,6 +205,7 @@ class Musicnn(Classical):
 
     name = "musicnn"
     views = ("embedding",)
+    is_article = False  # the article has no such model
 
     def _choose_columns(self, view: View, x: Any, fit: Any) -> NDArray[np.int64]:
         """See Classical; outputs that hardly vary are left out: scaling them would only amplify noise."""
@@ -270,7 +274,7 @@ class GaussianNB(Classical):
 
 
 class Mlp(Classical):
-    """One hidden layer of 100 unless tuned (scikit-learn's defaults; the article's notebooks do not give theirs)."""
+    """One hidden layer of 100 unless tuned (scikit-learn's defaults); the article's has 140 and 2 units."""
 
     name = "mlp"
 
@@ -279,8 +283,9 @@ class Mlp(Classical):
         from sklearn.utils.validation import has_fit_parameter
 
         own = self.chosen
+        layers = ARTICLE_MLP if self.is_article and not self.is_tuned else (own["hidden"],) * own["layers"]
         mlp = MLPClassifier(
-            (own["hidden"],) * own["layers"], activation=own["activation"], alpha=own["alpha"],
+            layers, activation=own["activation"], alpha=own["alpha"],
             learning_rate_init=own["learning_rate"], random_state=self.settings.seed,
         )  # fmt: skip
         if weights is None:

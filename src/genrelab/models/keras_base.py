@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import time
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from scipy.special import softmax
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.tensorflow import NO_TENSORFLOW, load_tensorflow, pick_strategy, seed_everything
-from genrelab.core.text import pluralize
+from genrelab.core.text import format_duration, pluralize
 from genrelab.evaluation.percent import format_percent
 from genrelab.models.base import N_PROBES, Model
 from genrelab.models.keras_training import (
@@ -31,7 +32,12 @@ from genrelab.models.onnx_export import network_to_onnx
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from genrelab.core.progress import Progress
     from genrelab.records.examples import Examples
+
+
+LINE_INTERVAL_S = 60.0
+"""Seconds between two lines about the progress of a training, for logs."""
 
 
 class KerasModel(Model):
@@ -66,6 +72,10 @@ class KerasModel(Model):
         seed_everything(self.settings.seed)
         x, _ = next(examples.batches("fit", batch_size=N_PROBES).as_numpy_iterator())
         self._keep_probes(x)
+        fit = examples.role == "fit"
+        tracks, windows = len(np.unique(examples.track[fit])), int(fit.sum())
+        self._n_training = pluralize(tracks, "training track")
+        self._n_training += f" ({windows:,} windows)" if windows > tracks else ""
 
     def _parts(self, examples: Examples) -> tuple[NetworkData, NetworkData]:
         """Training rows, and validation rows, if any."""
@@ -75,6 +85,8 @@ class KerasModel(Model):
 
     def _train(self, network: Any, fit: NetworkData, choose: NetworkData, folder: Path, **more: Any) -> History:
         """Run `fit_network` with the model's settings; adds a note if there are no validation rows."""
+        if self.prints_summary and self.notify is not None and not more.get("earlier"):
+            self.network_.summary(print_fn=self.notify)
         history = fit_network(
             network,
             fit,
@@ -82,7 +94,8 @@ class KerasModel(Model):
             settings=self.settings,
             folder=folder,
             resume=self.resume,
-            progress=self.progress,
+            progress=self._report_progress(),
+            timed=None if self.notify is None else partial(self._print_cost, network),
             **more,
         )
         note = f"no validation tracks: the last epoch is used ({pluralize(history.epochs, 'epoch')} in all)"
@@ -90,14 +103,51 @@ class KerasModel(Model):
             self.notes.append(note)
         return history
 
+    def _print_cost(self, network: Any, epoch_s: float) -> None:
+        """Print what a training of `network` costs before it begins, at `epoch_s` seconds an epoch."""
+        assert self.notify is not None
+        n, whole = (sum(math.prod(w.shape) for w in of) for of in (network.trainable_weights, self.network_.weights))
+        weights = f"{n:,} weights" if n == whole else f"{n:,} of {whole:,} weights"
+        epochs = self.settings.epochs
+        stops = "; it stops earlier if the validation tracks show no further gain" if self.settings.stops_early else ""
+        self.notify(
+            f"{self.name}: trains {weights} on {self._n_training}: about {format_duration(epoch_s)} per epoch, "
+            f"{'at most ' if stops else ''}{format_duration(epochs * epoch_s)} for {pluralize(epochs, 'epoch')}{stops}"
+        )
+
+    def _report_progress(self) -> Progress:
+        """A function that passes epochs on to `progress`, and now and then to `notify` with the time that is left."""
+        first, start, printed = 0, 0.0, 0.0
+
+        def report(done: int, total: int) -> None:
+            nonlocal first, start, printed
+            if self.progress is not None:
+                self.progress(done, total)
+            now = time.monotonic()
+            if not first:  # the first epoch also builds TensorFlow's graphs
+                first, start, printed = done, now, now
+            elif self.notify is not None and now - printed >= LINE_INTERVAL_S:
+                printed, epoch_s = now, (now - start) / (done - first)
+                left = f"at most {format_duration((total - done) * epoch_s)} left"
+                self.notify(f"  {self.name}: epoch {done} of {total}, {format_duration(epoch_s)} per epoch, {left}")
+
+        return report
+
     def _finish_fit(self, history: History, epochs: int) -> None:
         """Set curve and notes of a training of `epochs` epochs in all."""
         whole = asdict(history) | {"epochs": epochs}
+        del whole["guess_loss"]
         self.curve = {name: value for name, value in whole.items() if value is None or not math.isnan(value)}
-        if history.learned is False:
+        if history.guess_loss is not None:
             self.notes.append(
-                f"did not learn: on the validation tracks its best epoch ({history.best_epoch} of {epochs}, accuracy "
-                f"{format_percent(history.val_accuracy)}) is no better than predictions that ignore the audio"
+                f"stopped after {pluralize(epochs, 'epoch')}: its loss, {history.val_loss:.2f} on the validation "
+                f"tracks, is still that of guessing, {history.guess_loss:.2f}"
+            )
+        if history.learned is False:
+            which = "last" if self.settings.uses_last_epoch and history.best_epoch == epochs else "best"
+            self.notes.append(
+                f"did not learn: on the validation tracks its {which} epoch ({history.best_epoch} of {epochs}, "
+                f"accuracy {format_percent(history.val_accuracy)}) is no better than predictions that ignore the audio"
             )
 
     def _outputs(self, network: Any, part: NetworkData) -> NDArray[np.float32]:

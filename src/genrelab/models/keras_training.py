@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.progress import Progress
 from genrelab.core.tensorflow import as_numpy, is_tpu, load_tensorflow
-from genrelab.models.checkpoints import Checkpoints
+from genrelab.models.checkpoints import Checkpoints, StopRule, guess_losses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 LEARNING_RATE = 1e-3  # Adam's usual one
 TPU_BATCH = 16  # rows a core
 SHUFFLE_BYTES = 512 << 20  # maximum size of the buffer that rows are drawn from
+
+TIMED_STEPS = 2
+EVALUATION_COST = 1 / 3
+"""Time of a step on validation rows as a share of a training step: there is no backward pass."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class History:
         best_epoch: whose weights the network now has, counted over all stages from 1.
         learned: did it beat constant predictions? None without validation rows.
         loss, val_loss, val_accuracy: of that epoch; the last two are NaN without validation rows.
+        guess_loss: cross-entropy of constant predictions on the validation rows, if the training was stopped because it
+            was no better than these; else None.
     """
 
     epochs: int
@@ -61,6 +69,7 @@ class History:
     loss: float
     val_loss: float
     val_accuracy: float
+    guess_loss: float | None = None
 
 
 def network_data(examples: Examples, *roles: str, batch_size: int, in_order: bool = True) -> NetworkData:
@@ -93,9 +102,13 @@ def fit_network(
     stage: str = "fit",
     earlier: int = 0,
     resume: bool = False,
+    stops_guessing: bool = False,
     progress: Progress | None = None,
+    timed: Callable[[float], None] | None = None,
 ) -> History:
     """Train a network that returns logits: Adam, cross-entropy, early stopping, best weights at the end.
+
+    With `--no-early-stopping` all epochs are run; with `--preset article` the last weights are used, too.
 
     The order of the rows in an epoch depends on seed and epoch alone, and a checkpoint contains the complete state: an
     interrupted and resumed training gives the same numbers as an uninterrupted one.
@@ -106,7 +119,9 @@ def fit_network(
         folder: gets `history.csv`, `tensorboard/` and `checkpoint/`.
         class_weights: of each genre, shape (genres,); the training figures in `history.csv` are weighted by it.
         stage: names the checkpoints; a second stage continues with the epochs after the `earlier` ones of the first.
+        stops_guessing: also stop if neither loss falls below that of constant predictions (see `StopRule`).
         progress: called with (epochs done, epochs at most).
+        timed: called before the first epoch with an estimate of the seconds that one takes.
 
     Raises:
         ModelError: the loss is not a finite number from the first epoch on.
@@ -117,9 +132,13 @@ def fit_network(
     checkpoints = Checkpoints(folder, stage=stage, key=key, earlier=earlier)
     _restore(network, checkpoints.start(resume=resume))
     validation = None if choose is None else full_batches(choose, choose.data.unbatch(), size)
+    guess = None if choose is None else guess_losses(fit.y, choose.y, balanced=class_weights is not None)
+    stop = StopRule(settings, guess if stops_guessing else None, math.ceil(len(fit.y) / size))
     try:
+        if timed is not None and len(checkpoints.rows) < settings.epochs and not stop(checkpoints):
+            timed(_time_epoch(network, fit, choose, size, class_weights))
         for epoch in range(len(checkpoints.rows), settings.epochs):
-            if checkpoints.should_stop(settings.patience):
+            if stop(checkpoints):
                 break
             data = full_batches(fit, _shuffled(fit, settings.seed + earlier + epoch), size, class_weights)
             row = _train_epoch(network, data, validation)
@@ -128,7 +147,25 @@ def fit_network(
                 progress(earlier + epoch + 1, earlier + settings.epochs)
     finally:
         checkpoints.close()  # also at Ctrl-C: no finished epoch is lost
-    return _make_history(network, checkpoints, fit, choose, class_weights)
+    history = _make_history(network, checkpoints, settings, None if choose is None else choose.y, fit.y, guess)
+    if guess is not None and stop.is_stuck(checkpoints.rows):
+        return replace(history, learned=False, guess_loss=guess[1])
+    return history
+
+
+def _time_epoch(
+    network: Any, fit: NetworkData, choose: NetworkData | None, size: int, weights: NDArray[np.float64] | None
+) -> float:
+    """Seconds of an epoch, estimated from a few training steps whose effect on the network is undone."""
+    _, keras = load_tensorflow()
+    before = [as_numpy(v) for v in _training_state(network)]
+    batch = full_batches(fit, fit.data.unbatch(), size, weights).take(1).cache()
+    ends: list[float] = []
+    clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: ends.append(time.perf_counter()))
+    network.fit(batch.repeat(1 + TIMED_STEPS), verbose=0, shuffle=False, callbacks=[clock])  # first: builds the graph
+    _restore(network, before)
+    validation = 0 if choose is None else math.ceil(len(choose.y) / size)
+    return (ends[-1] - ends[0]) / TIMED_STEPS * (math.ceil(len(fit.y) / size) + EVALUATION_COST * validation)
 
 
 def batch_size_of(network: Any, settings: TrainSettings, n: int) -> int:
@@ -223,26 +260,22 @@ def _train_epoch(network: Any, data: Any, validation: Any) -> dict[str, float]:
 
 
 def _make_history(
-    network: Any, checkpoints: Checkpoints, fit: NetworkData, choose: NetworkData | None, weights: Any
+    network: Any,
+    checkpoints: Checkpoints,
+    settings: TrainSettings,
+    choose: NDArray[np.int64] | None,
+    fit: NDArray[np.int64],
+    guess: tuple[float, float] | None,
 ) -> History:
-    rows = checkpoints.rows
-    if not math.isfinite(rows[0]["loss"]) or (choose is not None and checkpoints.best is None):
+    rows, best = checkpoints.rows, checkpoints.best
+    if not math.isfinite(rows[0]["loss"]) or (choose is not None and best is None):
         raise ModelError(f"the loss of {network.name} is not finite: check its view for NaN and infinity")
-    if checkpoints.best is None:
-        last = rows[-1]
-        return History(len(rows), int(last["epoch"]), None, last["loss"], math.nan, math.nan)
-    network.set_weights(checkpoints.best_weights())
-    best = rows[checkpoints.best]
-    assert choose is not None
-    learned = _beats_constant_prediction(best, fit.y, choose.y, weights is not None)
-    return History(len(rows), int(best["epoch"]), learned, best["loss"], best["val_loss"], best["val_accuracy"])
-
-
-def _beats_constant_prediction(
-    best: dict[str, float], fit: NDArray[np.int64], choose: NDArray[np.int64], balanced: bool
-) -> bool:
-    """Are accuracy and loss better than those of constant predictions (most frequent genre, genre shares)?"""
-    n = np.bincount(fit, minlength=int(choose.max()) + 1)
-    shares = np.full(len(n), 1 / len(n)) if balanced else np.maximum(n, 1e-9) / n.sum()
-    constant_loss = float(-np.log(shares[choose]).mean())
-    return best["val_accuracy"] > float((choose == n.argmax()).mean()) and best["val_loss"] < constant_loss
+    row = rows[-1]
+    if best is None or choose is None or guess is None:
+        return History(len(rows), int(row["epoch"]), None, row["loss"], math.nan, math.nan)
+    if not (settings.uses_last_epoch and math.isfinite(row["loss"])):
+        row = rows[best]
+        network.set_weights(checkpoints.best_weights())
+    most_frequent = float((choose == np.bincount(fit).argmax()).mean())
+    learned = row["val_accuracy"] > most_frequent and row["val_loss"] < guess[1]
+    return History(len(rows), int(row["epoch"]), learned, row["loss"], row["val_loss"], row["val_accuracy"])

@@ -40,6 +40,7 @@ HEAD_DECAY_ROWS = 20.0
 value were the best of a few tried on five-fold splits of 306 real excerpts of 2 s."""
 VARIANCE_FLOOR = 1e-2  # the base's outputs are 0 to 6; some are nearly constant in a small training set
 FINE_TUNE_RATE = 1e-5
+MIN_SIZE = 32  # pixels: the base halves an image five times
 BLOCKS = 17  # inverted-residual blocks of the base
 
 
@@ -82,7 +83,7 @@ class MobileNetV2(KerasModel):
                 hidden=self.chosen["hidden"], dropout=self.chosen["dropout"],
             )  # fmt: skip
             self.network_ = join_networks(examples.shape, self.base_, self.head_)
-        weights = examples.class_weights(self.settings.class_weight)
+        weights = examples.class_weights(self.class_weight)
         rate = self.chosen["learning_rate"]
         history = self._train(self.head_, fit, choose, folder, class_weights=weights, stage="head", learning_rate=rate)
         self._cached_base_outputs = (examples, outputs)
@@ -156,8 +157,13 @@ def load_base(shape: tuple[int, ...], weights: str) -> Any:
 
     Raises:
         MissingRequirementError: there are no weights on this machine and they cannot be downloaded.
-        ModelError: the file does not contain weights of MobileNetV2.
+        ModelError: the image is too small, or the file does not contain weights of MobileNetV2.
     """
+    if min(shape) < MIN_SIZE:
+        raise ModelError(
+            f"mobilenet_v2 needs a mel_image of {MIN_SIZE} x {MIN_SIZE} or more, and this one is {shape[0]} x "
+            f"{shape[1]}: prepare into another folder with a larger mel_image.size"
+        )
     _, keras = load_tensorflow()
 
     def make(source: str | None) -> Any:

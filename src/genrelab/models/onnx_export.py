@@ -10,7 +10,7 @@ import numpy as np
 
 from genrelab.core.errors import MissingRequirementError, ModelError
 from genrelab.core.tensorflow import as_numpy, load_tensorflow
-from genrelab.models.pairwise_coupling import MAX_EXPONENT, pairs
+from genrelab.models.pairwise_coupling import MAX_EXPONENT, pair_weights, pairs
 
 OPSET = 17  # these versions are what onnxruntime 1.17 reads
 ML_OPSET = 3  # of the operators `ai.onnx.ml`
@@ -136,7 +136,7 @@ def pipeline_to_onnx(model: Any, classifier: Any, beta: float | None = None) -> 
     The graph computes in float64: features reach 1e7, too large for float32 before scaling.
 
     Args:
-        model: its columns, medians, bounds and steps are used.
+        model: its columns, medians, bounds (None: no clipping) and steps are used.
         classifier: fitted; returns probabilities, or, if `beta` is given, scores of genre pairs, which become
             probabilities as in `pairwise_coupling`.
     """
@@ -148,12 +148,15 @@ def pipeline_to_onnx(model: Any, classifier: Any, beta: float | None = None) -> 
     from skl2onnx.sklapi import CastTransformer
     from sklearn.pipeline import make_pipeline
 
+    # skl2onnx computes kernels in float32; a cubic one has terms so large that a probability is 0.0003 off.
+    is_poly = getattr(classifier, "kernel", None) == "poly"
+    options = {"zipmap": False, **({} if beta is None else {"raw_scores": True})}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # skl2onnx reads probA_ of an SVC, which scikit-learn will drop
         proto = to_onnx(
-            make_pipeline(CastTransformer(dtype=np.float64), *model.steps_, classifier),
-            initial_types=[("columns", FloatTensorType([None, len(model.bounds_[0])]))],
-            options={id(classifier): {"zipmap": False, **({} if beta is None else {"raw_scores": True})}},
+            make_pipeline(CastTransformer(dtype=np.float64), *model.steps_, *([] if is_poly else [classifier])),
+            initial_types=[("columns", FloatTensorType([None, model.steps_[0].n_features_in_]))],
+            options=None if is_poly else {id(classifier): options},
             target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
         )
     front, back = Nodes("input/"), Nodes("coupling/", np.float64)
@@ -162,14 +165,25 @@ def pipeline_to_onnx(model: Any, classifier: Any, beta: float | None = None) -> 
         x = front("Gather", x, model.columns_, axis=1)
     if model.medians_ is not None:
         x = front("Where", front("IsNaN", x), model.medians_, x)
-    low, high = model.bounds_
-    front.named("columns", front("Min", front("Max", x, low), high))
-    rename(proto, proto.graph.output[1].name, "answer")
-    p = "answer" if beta is None else _add_coupling(back, "answer", beta, len(model.genres))
+    if model.bounds_ is not None:
+        low, high = model.bounds_
+        x = front("Min", front("Max", x, low), high)
+    front.named("columns", x)
+    rename(proto, proto.graph.output[-1].name, "answer")
+    p = _add_poly_scores(back, "answer", classifier) if is_poly else "answer"
+    p = p if beta is None else _add_coupling(back, p, beta, len(model.genres))
     back.named(OUTPUT, back("Cast", p, to=TensorProto.FLOAT))
     proto.graph.initializer.extend([*front.constants, *back.constants])
     nodes = [*front.nodes, *proto.graph.node, *back.nodes]
     return finish_graph(proto, nodes, ["batch", *model.probes_.shape[1:]], ["batch", len(model.genres)])
+
+
+def _add_poly_scores(nodes: Nodes, z: str, svc: Any) -> str:
+    """Add what `pairwise_coupling.pair_scores` computes from scaled features with a polynomial kernel; its name."""
+    weights, bias = pair_weights(svc)
+    products = nodes("Mul", nodes("MatMul", z, svc.support_vectors_.T), float(svc.gamma))
+    kernel = nodes("Pow", nodes("Add", products, float(svc.coef0)), float(svc.degree))
+    return nodes("Add", nodes("MatMul", kernel, weights), bias)
 
 
 def _add_coupling(nodes: Nodes, scores: str, beta: float, n_genres: int) -> str:

@@ -70,23 +70,27 @@ class CoupledSVC:
 def pair_scores(svc: Any, z: Floats) -> Floats:
     """Scores (n, k (k - 1) / 2) of an SVC of rows `z` (n, columns), as its `decision_function` with `ovo` has them.
 
-    LIBSVM computes the kernel for one row and one support vector at a time; matrix products are ten times as fast. For
-    two genres scikit-learn's score is that of the second one.
+    LIBSVM computes the kernel for one row and one support vector at a time; matrix products are ten times as fast.
     """
     from sklearn.metrics.pairwise import pairwise_kernels
 
     of = {"metric": svc.kernel, "filter_params": True, "gamma": svc.gamma, "degree": svc.degree, "coef0": svc.coef0}
-    weights, step = _pair_weights(svc), max(1, KERNEL_VALUES // len(svc.support_vectors_))
+    weights, bias = pair_weights(svc)
+    step = max(1, KERNEL_VALUES // len(svc.support_vectors_))
     blocks = [pairwise_kernels(z[i : i + step], svc.support_vectors_, **of) @ weights for i in range(0, len(z), step)]
-    scores = np.concatenate([np.empty((0, weights.shape[1])), *blocks]) + svc.intercept_
-    return np.asarray(-scores if len(svc.classes_) == 2 else scores, np.float64)
+    return np.asarray(np.concatenate([np.empty((0, weights.shape[1])), *blocks]) + bias, np.float64)
 
 
-def _pair_weights(svc: Any) -> Floats:
-    """Weight (support vectors, pairs) of each support vector in each pair's score; 0 in those of other genres."""
+def pair_weights(svc: Any) -> tuple[Floats, Floats]:
+    """Weight (support vectors, pairs) of each support vector in each pair's score, and the bias of each pair (pairs,).
+
+    The weight is 0 for pairs of other genres. For two genres scikit-learn's score is that of the second one; ours is
+    that of the first.
+    """
     k, ends = len(svc.classes_), np.concatenate([[0], np.cumsum(svc.n_support_)])
     weights = np.zeros((int(ends[-1]), k * (k - 1) // 2))
     for pair, (i, j) in enumerate(combinations(range(k), 2)):
         first, second = slice(ends[i], ends[i + 1]), slice(ends[j], ends[j + 1])
         weights[first, pair], weights[second, pair] = svc.dual_coef_[j - 1, first], svc.dual_coef_[i, second]
-    return weights
+    sign = -1 if k == 2 else 1
+    return sign * weights, np.asarray(sign * svc.intercept_, np.float64)

@@ -25,9 +25,12 @@ class RawCnn(KerasModel):
             self.network_ = build_network(
                 examples.shape, len(self.genres), dense=self.chosen["dense"], dropout=self.chosen["dropout"]
             )
-        weights = examples.class_weights(self.settings.class_weight)
+        weights = examples.class_weights(self.class_weight)
         rate = self.chosen["learning_rate"]
-        history = self._train(self.network_, *self._parts(examples), folder, class_weights=weights, learning_rate=rate)
+        history = self._train(
+            self.network_, *self._parts(examples), folder, class_weights=weights, learning_rate=rate,
+            stops_guessing=True,
+        )  # fmt: skip
         self._finish_fit(history, history.epochs)
         return self
 

@@ -15,6 +15,7 @@ _CLASS_PATHS = {
     "knn": "classical:Knn",
     "gaussian_nb": "classical:GaussianNB",
     "svm": "svm:Svm",
+    "svm_poly": "svm:SvmPoly",
     "mlp": "classical:Mlp",
     "musicnn": "classical:Musicnn",
     "raw_cnn": "raw_cnn:RawCnn",
@@ -22,9 +23,23 @@ _CLASS_PATHS = {
 }
 
 
+ARTICLE_ONLY = ("svm_poly",)
+"""Models that `all` means with `--preset article` only; otherwise they are trained if they are named."""
+
+
 def known_models() -> tuple[str, ...]:
-    """Names of all models, in the order in which `--models all` trains them."""
+    """Names of all models, in the order in which they are trained."""
     return tuple(_CLASS_PATHS)
+
+
+def default_models(preset: str) -> tuple[str, ...]:
+    """Names of the models that `--models all` means with this preset."""
+    return tuple(n for n in _CLASS_PATHS if preset == "article" or n not in ARTICLE_ONLY)
+
+
+def models_of(settings: TrainSettings) -> tuple[str, ...]:
+    """Names of the models that a training trains: the named ones, else the default ones."""
+    return settings.models or default_models(settings.preset)
 
 
 def model_class(name: str) -> type[Model]:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     allow_leaks: bool = False,
+    keep_going: bool = False,
+    summary: bool = False,
     studies: Collection[str] = (),
     notify: Notify = ignore,
     bar: ProgressBar = no_bar,
@@ -64,6 +67,8 @@ def train(
             its last epoch.
         overwrite: first remove the content of RUN (a PREPARED inside is kept).
         allow_leaks: train even if copies of test tracks are in the training set.
+        keep_going: a named model that cannot be trained here is only listed in `run.json`, as with all models.
+        summary: pass Keras' summary of each network that is trained to `notify`.
         studies: names from `STUDIES`.
 
     Raises:
@@ -73,7 +78,7 @@ def train(
     """
     known = registry.known_models()
     run_folder.check_run(run, settings, resume=resume, overwrite=overwrite, models=known)
-    check_settings(settings, prepared.views)
+    check_settings(replace(settings, models=()) if keep_going else settings, prepared.views)
     start = time.perf_counter()
     task = make_task(prepared, settings)
     found = audit.audit_run(prepared, task.split)
@@ -87,7 +92,7 @@ def train(
         for sentence in (task.sentence, *(f"  {note}" for note in (*task.notes, *found["sentences"]))):
             notify(sentence)
         with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
-            model_runs = ModelRuns(task, run, settings, resume, notify, bar, Path(scratch))
+            model_runs = ModelRuns(task, run, settings, resume, notify, bar, Path(scratch), keep_going, summary)
             not_run = model_runs.train_all()
         run.write_json("run.json", _run_info(task, settings, model_runs, not_run, time.perf_counter() - start))
         build_report(run)  # before the studies, which may fail
@@ -123,7 +128,7 @@ def _run_studies(
     from genrelab.studies import doubts, honesty, learning_curve, occlusion, robustness
 
     prepared = task.prepared
-    trained = tuple(m for m in settings.models or registry.known_models() if run.exists(f"{m}/metrics.json"))
+    trained = tuple(m for m in registry.models_of(settings) if run.exists(f"{m}/metrics.json"))
     errors: list[GenrelabError] = []
     for name, module in (("honesty", honesty), ("learning-curve", learning_curve), ("doubts", doubts)):
         if name not in names:
@@ -154,7 +159,7 @@ def check_settings(settings: TrainSettings, views: Mapping[str, View]) -> None:
     if pca is not None and pca >= 1 and pca != int(pca):
         rule = "--pca must be a share of the variance (above 0 and below 1) or a whole number of components"
         raise SettingsError(f"{rule}. Received: {pca}")
-    for name in settings.models or registry.known_models():
+    for name in registry.models_of(settings):
         model = registry.model_class(name)
         need = model.missing_requirement(settings)
         if settings.models and need:

@@ -18,6 +18,7 @@ from genrelab.core.config import TrainSettings
 from genrelab.core.errors import MissingRequirementError, ModelError, PreparedError, printable
 from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
+from genrelab.core.text import pluralize
 from genrelab.evaluation import metrics, plots
 from genrelab.evaluation.calibration import Calibration
 from genrelab.evaluation.percent import format_percent
@@ -67,6 +68,8 @@ class ModelRuns:
     notify: Notify
     bar: ProgressBar
     scratch: Path
+    keep_going: bool = False  # list a named model that cannot be trained, as with all models
+    summary: bool = False  # print Keras' summary of each network
     examples: dict[tuple[str, bool], Examples] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     corrupt: dict[str, list[str]] = field(default_factory=dict)
@@ -76,17 +79,17 @@ class ModelRuns:
         """Train each model; return those that cannot be trained here, with the reason.
 
         Raises:
-            ModelError: a model that was named cannot be trained, or no model could be.
+            ModelError: a model that was named cannot be trained (unless `keep_going`), or no model could be.
         """
         not_run = []
-        names = self.settings.models or registry.known_models()
+        names = registry.models_of(self.settings)
         for name in names:
             try:
                 if need := registry.model_class(name).missing_requirement(self.settings):
                     raise MissingRequirementError(need)
                 self._train_model(registry.create(name, self.settings, self.task.genres))
             except ModelError as e:
-                if self.settings.models:
+                if self.settings.models and not self.keep_going:
                     raise
                 not_run.append({"model": name, "reason": str(e)})
                 self.notify(f"{name}: not trained: {e}")
@@ -104,7 +107,8 @@ class ModelRuns:
         local = self._local_folder(model.name)
         start = time.perf_counter()
         with self.bar(f"Training {model.name}", "epochs") as progress:
-            model.resume, model.progress = self.resume, progress
+            model.resume, model.progress, model.notify = self.resume, progress, self.notify
+            model.prints_summary = self.summary
             model.data_is_local = self.task.prepared.folder.is_local
             model.fit(examples, local)
         self.seconds[model.name] = time.perf_counter() - start
@@ -210,8 +214,9 @@ class ModelRuns:
         hparams |= self.settings.params.get(metrics_json["model"], {})  # what a search found
         shown = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")
         tensorboard.write(
-            local, hparams=hparams, metrics={n: metrics_json["scores"][n] for n in shown}, confusion_png=picture
-        )
+            local, hparams=hparams, metrics={n: metrics_json["scores"][n] for n in shown}, confusion_png=picture,
+            scored_on=pluralize(metrics_json["scores"]["n"], f"{metrics_json['part']} track"),
+        )  # fmt: skip
 
     def _prediction_table(self, tracks: NDArray[np.int64], probabilities: NDArray[np.float64]) -> pa.Table:
         t = self.task.prepared.tracks

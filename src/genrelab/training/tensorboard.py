@@ -27,7 +27,12 @@ SUCCESS = 1  # hparams' api.proto: Status
 
 
 def write(
-    folder: Path, *, hparams: Mapping[str, Setting], metrics: Mapping[str, float], confusion_png: bytes | None
+    folder: Path,
+    *,
+    hparams: Mapping[str, Setting],
+    metrics: Mapping[str, float],
+    confusion_png: bytes | None,
+    scored_on: str,
 ) -> None:
     """Write a finished model's file into `folder/tensorboard/`, replacing an earlier one.
 
@@ -36,12 +41,18 @@ def write(
         hparams: its settings, such as `model`, `view`, `seed`; None values are left out.
         metrics: its final scores, by the name that TensorBoard shows.
         confusion_png: its confusion matrix; None if there is no picture.
+        scored_on: the tracks of `metrics` and `confusion_png`, such as `800 test tracks`; a part of the descriptions
+            that TensorBoard shows beside them.
     """
     now = time.time()
     values = [_hparams_value("session_start_info", 3, _session_start(hparams, now))]
-    values += [_summary_value(name, "scalars", SCALARS, _float_tensor(score)) for name, score in metrics.items()]
+    values += [
+        _summary_value(name, "scalars", SCALARS, _float_tensor(score), description=f"{name} on {scored_on}")
+        for name, score in metrics.items()
+    ]
     if confusion_png is not None:
-        values.append(_summary_value("confusion", "images", IMAGES, _image_tensor(confusion_png)))
+        shown = f"confusion on {scored_on}: a row is the true genre, a column the predicted one"
+        values.append(_summary_value("confusion", "images", IMAGES, _image_tensor(confusion_png), description=shown))
     values.append(_hparams_value("session_end_info", 4, _int_field(1, SUCCESS) + _double_field(2, now)))
     events = [_double_field(1, now) + _bytes_field(3, b"brain.Event:2")]
     events += [_double_field(1, now) + _bytes_field(5, _bytes_field(1, value)) for value in values]
@@ -64,9 +75,12 @@ def _hparams_value(name: str, number: int, content: bytes) -> bytes:
     return _summary_value(f"_hparams_/{name}", "hparams", TENSORS, _float_tensor(0.0), _bytes_field(number, content))
 
 
-def _summary_value(tag: str, plugin: str, kind: int, tensor: bytes, content: bytes = b"") -> bytes:
+def _summary_value(
+    tag: str, plugin: str, kind: int, tensor: bytes, content: bytes = b"", *, description: str = ""
+) -> bytes:
     """Summary.Value."""
-    metadata = _bytes_field(1, _bytes_field(1, plugin.encode()) + _bytes_field(2, content)) + _int_field(4, kind)
+    metadata = _bytes_field(1, _bytes_field(1, plugin.encode()) + _bytes_field(2, content))
+    metadata += _bytes_field(3, description.encode()) + _int_field(4, kind)
     return _bytes_field(1, tag.encode()) + _bytes_field(9, metadata) + _bytes_field(8, tensor)
 
 

@@ -151,7 +151,8 @@ class Search:
         return {
             "data": self.fits.windows(self.model).fingerprint,
             "folds": hashlib.sha256(content.encode()).hexdigest(),
-            "settings": {name: settings[name] for name in SEARCH_SETTINGS},
+            "settings": {name: settings[name] for name in SEARCH_SETTINGS}
+            | ({} if settings["early_stopping"] else {"early_stopping": False}),  # as in searches before it existed
             "space": {name: p.to_json() for name, p in self.space.items()},
         }
 
