@@ -95,8 +95,18 @@ def test_other_files_in_an_export_are_removed_only_with_overwrite(tmp_path: Path
 
 def test_source_bundle_is_not_replaced_by_its_export(tmp_path: Path) -> None:
     write(tmp_path / "out", "one")
-    with pytest.raises(SettingsError, match="contains the bundle to be exported"):
+    with pytest.raises(SettingsError, match="contains what is to be exported"):
         write(tmp_path / "out", "two", overwrite=True, source=tmp_path / "out")
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/out", "memory://out", "s3://bucket"])
+def test_an_address_is_not_written_as_a_local_folder(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="is not on this disk: export into a local folder, then copy it"):
+        write(Path(address), "one")
+    assert not list(tmp_path.iterdir())
 
 
 def test_behind_a_link_the_export_is_replaced_and_the_link_stays(tmp_path: Path) -> None:

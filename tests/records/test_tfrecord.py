@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genrelab.core.errors import PreparedError
 from genrelab.records.tfrecord import (
     CUT_OFF,
     CorruptRecord,
@@ -17,6 +18,7 @@ from genrelab.records.tfrecord import (
     decode,
     encode,
     is_shard,
+    read_at,
     read_records,
     shard_name,
     shard_records,
@@ -58,6 +60,19 @@ def test_a_changed_byte_costs_one_record_and_is_named(tmp_path: Path) -> None:
     assert [i for i, r in enumerate(found) if isinstance(r, CorruptRecord)] == [1]
     assert found[2:] == RECORDS[2:]
     assert "checksum" in found[1].reason  # type: ignore[union-attr]
+
+
+def test_a_record_is_read_at_its_place_unless_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    write(path, RECORDS)
+    spans = [(offset, length) for offset, length, _ in read_records(path)]
+    assert [read_at(path, *span) for span in spans[::-1]] == RECORDS[::-1]
+    content = bytearray(path.read_bytes())
+    content[spans[4][0] + 40] ^= 1
+    path.write_bytes(content)
+    assert read_at(path, *spans[3]) == RECORDS[3]
+    with pytest.raises(PreparedError, match="changed while it was being read: run the same command again"):
+        read_at(path, *spans[4])
 
 
 @pytest.mark.parametrize("cut", [1, 100, 240])

@@ -28,6 +28,7 @@ from genrelab.datasets.base import Dataset, UnusedFile
 from genrelab.datasets.exclusions import EXCLUDED_PREFIX, exclude
 from genrelab.datasets.exclusions import read as read_exclusions
 from genrelab.datasets.registry import load_dataset
+from genrelab.features.view_settings import with_view_options
 from genrelab.prepare import pipeline as program
 from genrelab.records.prepared import Prepared, open_prepared
 from genrelab.runs import run_folder
@@ -63,6 +64,9 @@ def prepare(
     """
     settings = _prepare_settings(preparing, preparing.views)
     dataset = load_source(source)
+    if preparing.view_option and dataset.features is not None:
+        what = f"{printable(str(source.root))} is a table of features, which has no view to change"
+        raise SettingsError(f"--view-option {printable(preparing.view_option[0])}: {what}: leave the option out")
     if training is not None:
         from genrelab.runs.train import check_settings
 
@@ -116,21 +120,23 @@ def _unusable_track(tracks: Mapping[str, Sequence[Any]], i: int) -> str:
 
 
 def _prepare_settings(preparing: PrepareOptions, views: str | None) -> PrepareSettings:
-    return PrepareSettings(views=parse_views(views, preparing.fma_exact), clips=ClipSettings(clip_s=preparing.clip_s))
+    chosen = parse_views(views, preparing.fma_exact, preparing.view_option or ())
+    return PrepareSettings(views=chosen, clips=ClipSettings(clip_s=preparing.clip_s))
 
 
-def parse_views(listed: str | None, fma_exact: bool = False) -> tuple[View, ...]:
-    """Views by name; `all` for every view of audio.
+def parse_views(listed: str | None, fma_exact: bool = False, view_options: Sequence[str] = ()) -> tuple[View, ...]:
+    """Views by name, `all` for every view of audio, with the settings of `--view-option`.
 
     Raises:
-        SettingsError: an unknown name.
+        SettingsError: an unknown name, or see `view_settings.with_view_options`.
     """
     audio_views = [n for n in VIEWS if n != "table"]
     names = audio_views if listed == "all" else split_list(listed) or list(DEFAULT_VIEWS)
     unknown = [n for n in names if n not in audio_views]
     if unknown:
         raise SettingsError(f"unknown view {unknown[0]!r}: use {', '.join(audio_views)} or all")
-    return tuple(StatisticsView(fma_exact=True) if n == "statistics" and fma_exact else VIEWS[n]() for n in names)
+    views = [StatisticsView(fma_exact=True) if n == "statistics" and fma_exact else VIEWS[n]() for n in names]
+    return with_view_options(views, view_options)
 
 
 def bench(
@@ -138,7 +144,7 @@ def bench(
 ) -> Bench:
     """Measure on a source, or on synthesised music, with the named views or those that the models use."""
     from genrelab.bench.bench import bench as measured
-    from genrelab.models.registry import known_models, model_class
+    from genrelab.models.registry import default_models, model_class
 
     names = train_settings(TrainOptions(models=models)).models
     read_views = ",".join(dict.fromkeys(model_class(n).views[0] for n in names))
@@ -148,8 +154,8 @@ def bench(
     if dataset is not None:
         _print_dataset(dataset)
     return measured(
-        dataset, settings, models=names or known_models(), jobs=preparing.jobs, tracks=tracks, seconds=seconds,
-        find_s=time.perf_counter() - start, preload=(__name__,), notify=notify,
+        dataset, settings, models=names or default_models("default"), jobs=preparing.jobs, tracks=tracks,
+        seconds=seconds, find_s=time.perf_counter() - start, preload=(__name__,), notify=notify,
     )  # fmt: skip
 
 
@@ -163,19 +169,23 @@ def train_settings(training: TrainOptions) -> TrainSettings:
         raise SettingsError(
             f"unknown model {(unknown or [training.models])[0]!r}: use {', '.join(known_models())} or all"
         )
-    given = {f.name: getattr(training, f.name) for f in fields(training) if f.name not in ("models", "from_study")}
-    return TrainSettings(models=tuple(names), **given)
+    given = {
+        f.name: getattr(training, f.name)
+        for f in fields(training)
+        if f.name not in ("models", "from_study", "no_early_stopping")
+    }
+    return TrainSettings(models=tuple(names), early_stopping=not training.no_early_stopping, **given)
 
 
 def views_for(preparing: PrepareOptions, settings: TrainSettings) -> PrepareOptions:
     """The same options with the views that `run` prepares if none are named.
 
     These are the default ones whatever the models, so that more models can be trained later without decoding again, and
-    `descriptors` or `frames` if the classical models need them. Of the default ones `samples` and `mel_image` are
-    nearly free compared to decoding; `embedding` takes about 0.3 s for a clip of 30 s, three times as much as
-    `statistics`.
+    `descriptors`, `frames` or `rhythm` if the classical models need them. Of the default ones `samples` and
+    `mel_image` are nearly free compared to decoding; `embedding` takes about 0.3 s for a clip of 30 s, three times as
+    much as `statistics`.
     """
-    if preparing.views or settings.view not in ("descriptors", "frames"):
+    if preparing.views or settings.view not in ("descriptors", "frames", "rhythm"):
         return preparing
     return replace(preparing, views=",".join((*DEFAULT_VIEWS, settings.view)))
 
@@ -204,17 +214,18 @@ def train(
         settings = replace(settings, params=_tuned_params(study, found, settings))
     return trained(
         found, Folder(out), settings, resume=requested.resume, overwrite=requested.overwrite,
-        allow_leaks=requested.allow_leaks, studies=requested.studies, notify=notify, bar=progress_bar,
+        allow_leaks=requested.allow_leaks, summary=requested.summary, studies=requested.studies, notify=notify,
+        bar=progress_bar,
     )  # fmt: skip
 
 
 def _tuned_params(study: str, prepared: Prepared, settings: TrainSettings) -> Params:
-    from genrelab.models.registry import known_models
+    from genrelab.models.registry import models_of
     from genrelab.records.task import make_task
     from genrelab.tune.best_params import params_of
 
     task = make_task(prepared, settings)
-    return params_of(study, task=task, wanted=settings.models or known_models(), notify=notify)
+    return params_of(study, task=task, wanted=models_of(settings), notify=notify)
 
 
 def tune(

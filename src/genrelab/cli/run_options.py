@@ -19,10 +19,16 @@ class PrepareOptions:
         value_option(
             "NAMES",
             "Views (kinds of features) to compute: statistics, samples, mel_image, embedding, log_mel, descriptors, "
-            "frames or all.  [default: the first four]",
+            "frames, rhythm or all.  [default: the first four]",
         ),
     ] = None
     fma_exact: Annotated[bool, flag("--fma-exact", "Compute `statistics` exactly as in FMA's features.csv.")] = False
+    view_option: Annotated[
+        list[str] | None,
+        value_option(
+            "VIEW.SETTING=VALUE", "Change a setting of a view, such as samples.n_samples=5000; can be repeated."
+        ),
+    ] = None
     clip_s: Annotated[
         float,
         typer.Option("--clip-s", min=0.5, max=600.0, metavar="SECONDS", help="Cut longer tracks into clips this long."),
@@ -43,18 +49,35 @@ class FitOptions:
         ),
     ] = "auto"
     epochs: Annotated[
-        int, value_option("N", "Maximum; training stops earlier if the validation tracks show no further gain.")
+        int,
+        value_option(
+            "N",
+            "Maximum for a network; it stops earlier if the validation tracks show no further gain, except with "
+            "--no-early-stopping.",
+        ),
     ] = 100
+    no_early_stopping: Annotated[
+        bool,
+        flag(
+            "--no-early-stopping",
+            "Networks run all --epochs; the weights of the epoch that is best on the validation tracks are used.",
+        ),
+    ] = False
     seed: Annotated[int, value_option("N", "The same seed gives the same results.")] = 42
-    preset: Annotated[str, value_option("NAME", "default, or article: the hyper-parameters of Hermez et al. 2020.")] = (
-        "default"
-    )
+    preset: Annotated[
+        str,
+        value_option(
+            "NAME",
+            "default, or article: as Hermez et al. 2020, with two SVMs, unclipped features, and networks that run all "
+            "--epochs and keep the weights of the last one.",
+        ),
+    ] = "default"
     view: Annotated[
         str | None,
         value_option(
             "NAME",
-            "Prepared features that classical models train on: statistics, table, descriptors, embedding or frames "
-            "(with --pca).",
+            "Prepared features that classical models train on: statistics, table, descriptors, embedding, frames "
+            "(with --pca) or rhythm (tempo, beat, key and dynamics).",
         ),
     ] = None
     pca: Annotated[
@@ -103,6 +126,7 @@ class RunOptions:
     robustness: Annotated[
         bool, flag("--robustness", "Also classify altered test tracks: MP3 at 64 kbit/s, clipped, noisy and others.")
     ] = False
+    summary: Annotated[bool, flag("--summary", "Also print Keras' summary of each network, on stderr.")] = False
     doubts: Annotated[bool, flag("--doubts", "Write RUN/doubts.csv: tracks whose label may be wrong.")] = False
 
     @property

@@ -121,6 +121,9 @@ def find_trained_model(address: str | Path) -> TrainedModel:
     if not where.is_local:
         return TrainedModel(load_bundle_at(str(address)), None)
     folder = where.local
+    if (folder / "dataset.json").exists():
+        rest = "train a model on it and export that, or use --format tfrecord-article for its tracks"
+        raise SettingsError(f"{printable(str(folder))} is the output of `prepare`, not a model: {rest}")
     if (folder / MANIFEST_FILE).exists():
         home = folder.parent if folder.name == "bundle" and (folder.parent / "metrics.json").exists() else None
         return TrainedModel(load_bundle(folder), home)
@@ -148,7 +151,8 @@ def export(address: str | Path, form: str, out: Path | None = None, *, overwrite
         BundleError: see `load_bundle`.
     """
     if form not in FORMATS:
-        raise SettingsError(f"unknown --format {form!r}: use one of {', '.join(FORMATS)}")
+        known = f"{', '.join(FORMATS)}, or tfrecord-article for the output of `prepare`"
+        raise SettingsError(f"unknown --format {form!r}: use one of {known}")
     if out is None and not Folder(address).is_local:
         raise SettingsError(f"{address} is not on this disk: give a folder for the export with --out")
     trained = find_trained_model(address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from genrelab.core.errors import SettingsError, printable
 SETTINGS = "settings.json"
 EXPORT_KEY = "genrelab_export"
 """Key of `settings.json` that no other program writes; its value is the version of the file."""
+_ADDRESS = re.compile(r"[a-z][a-z0-9+]+:/")  # as a path, gs://bucket is gs:/bucket; C:/ is a path
 UNFINISHED = ".genrelab-unfinished"
 """Marker file in an incomplete folder, which is being written or removed."""
 
@@ -33,23 +35,25 @@ def is_export(folder: Path) -> bool:
 
 
 @contextmanager
-def replacing(out: Path, *, source: Path, overwrite: bool) -> Iterator[Path]:
+def replacing(out: Path, *, source: Path | None, overwrite: bool) -> Iterator[Path]:
     """Yield an empty folder beside `out` that replaces it when the block succeeds.
 
     An earlier export is complete at every moment: under its name or, between two renames, under `.NAME.old-…`, from
     which the next export restores it after a kill.
 
     Args:
-        source: what is being exported, which must not be replaced.
+        source: what is being exported, which must not be replaced; None where it is not on this disk.
         overwrite: replace an earlier export even if it contains files that export did not write.
 
     Raises:
-        SettingsError: `out` is not an export, contains files that would be lost, or cannot be written.
+        SettingsError: `out` is an address, is not an export, contains files that would be lost, or cannot be written.
     """
+    if _ADDRESS.match(out.as_posix()):
+        raise SettingsError(f"{printable(str(out))} is not on this disk: export into a local folder, then copy it")
     out = out.resolve()  # for a link, its target is replaced
     try:
         _clean_up_after_kill(out)
-        _refuse_loss(out, source.resolve(), overwrite)
+        _refuse_loss(out, source, overwrite)
         unfinished, earlier = (out.with_name(f".{out.name}.{what}-{uuid.uuid4().hex[:8]}") for what in ("new", "old"))
         unfinished.mkdir(parents=True)
         (unfinished / UNFINISHED).touch()
@@ -92,13 +96,13 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _refuse_loss(out: Path, source: Path, overwrite: bool) -> None:
+def _refuse_loss(out: Path, source: Path | None, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if _exported_files(out) is None:
         raise SettingsError(f"{printable(str(out))} exists and is not an export of genrelab: choose another --out")
-    if source.is_relative_to(out):
-        raise SettingsError(f"{printable(str(out))} contains the bundle to be exported: choose another --out")
+    if source is not None and source.resolve().is_relative_to(out):
+        raise SettingsError(f"{printable(str(out))} contains what is to be exported: choose another --out")
     if (foreign := _foreign_files(out)) and not overwrite:
         raise SettingsError(
             f"{printable(str(out))} contains {printable(foreign[0])}, which export did not write: remove it with "

@@ -8,7 +8,7 @@ these files, but is not needed to write or to check them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from genrelab.core.errors import PreparedError
 
 FIELDS = {"track": "int64", "start_s": "float", "x": "bytes"}
 """track: index in tracks.parquet. start_s: where the window starts. x: the payload."""
@@ -88,9 +90,18 @@ def shard_records(name: str) -> int:
 
 def encode(record: Record) -> bytes:
     """The bytes of one record with its framing."""
+    return encode_lists({name: (kind, [getattr(record, name)]) for name, kind in FIELDS.items()})
+
+
+def encode_lists(features: Mapping[str, tuple[str, Iterable[Any]]]) -> bytes:
+    """The bytes, with their framing, of a `tf.train.Example` with these features.
+
+    Args:
+        features: by name, `bytes`, `float` or `int64`, and the values of the list.
+    """
     example = _example_class()()
-    for name, kind in FIELDS.items():
-        getattr(example.features.feature[name], f"{kind}_list").value.append(getattr(record, name))
+    for name, (kind, values) in features.items():
+        getattr(example.features.feature[name], f"{kind}_list").value.extend(values)
     return frame(example.SerializeToString(deterministic=True))
 
 
@@ -134,6 +145,21 @@ def read_records(path: Path, *, expected: int | None = None) -> Iterator[tuple[i
                 yield offset, 0, CorruptRecord(CUT_OFF)
                 return
             yield offset, f.tell() - offset, _decode_checked(content, footer)
+
+
+def read_at(path: Path, offset: int, length: int) -> Record:
+    """The record at a place that `read_records` has found to be good.
+
+    Raises:
+        PreparedError: it has changed since.
+    """
+    with path.open("rb") as f:
+        f.seek(offset)
+        framed = f.read(length)
+    record = _decode_checked(framed[12:-4], framed[-4:])
+    if isinstance(record, CorruptRecord):
+        raise PreparedError(f"{path} changed while it was being read: run the same command again")
+    return record
 
 
 def _decode_checked(content: bytes, footer: bytes) -> Record | CorruptRecord:
