@@ -3,6 +3,7 @@
 >>> import genrelab
 >>> prediction = genrelab.load_bundle("RUN/svm/bundle").predict("song.mp3")   # doctest: +SKIP
 >>> dataset = genrelab.load_dataset("data/fma_small")                          # doctest: +SKIP
+>>> tracks = genrelab.read_fma_tracks("data")                                  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,13 +13,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genrelab.core import errors
+    from genrelab.datasets.fma_metadata.dataframes import (
+        read_fma_echonest,
+        read_fma_features,
+        read_fma_genres,
+        read_fma_tracks,
+    )
     from genrelab.datasets.registry import load_dataset
     from genrelab.features import views
     from genrelab.predict.classifier import load_bundle
 
     __version__: str
 
-__all__ = ["__version__", "errors", "load_bundle", "load_dataset", "views"]
+__all__ = [
+    "__version__",
+    "errors",
+    "load_bundle",
+    "load_dataset",
+    "read_fma_echonest",
+    "read_fma_features",
+    "read_fma_genres",
+    "read_fma_tracks",
+    "views",
+]
 
 # onnxruntime would tell its maker about every process; it looks here when it is first imported. Music is private.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -27,6 +44,10 @@ _HOMES = {
     "errors": "genrelab.core.errors",
     "load_bundle": "genrelab.predict.classifier:load_bundle",
     "load_dataset": "genrelab.datasets.registry:load_dataset",
+    "read_fma_echonest": "genrelab.datasets.fma_metadata.dataframes:read_fma_echonest",
+    "read_fma_features": "genrelab.datasets.fma_metadata.dataframes:read_fma_features",
+    "read_fma_genres": "genrelab.datasets.fma_metadata.dataframes:read_fma_genres",
+    "read_fma_tracks": "genrelab.datasets.fma_metadata.dataframes:read_fma_tracks",
     "views": "genrelab.features.views",  # every model card names `genrelab.views.compute`
 }
 

@@ -19,7 +19,7 @@ from genrelab.core.errors import DatasetError, SettingsError
 from genrelab.datasets import fma
 from genrelab.datasets.base import Dataset, DatasetOptions
 from genrelab.datasets.fma import COLUMNS
-from genrelab.datasets.fma_tables import read_tracks
+from genrelab.datasets.fma_metadata.tables import read_tracks
 from genrelab.datasets.registry import detect, load_dataset
 
 HEADER = (

@@ -22,8 +22,8 @@ from genrelab.core.config import PARTS
 from genrelab.core.errors import DatasetError, SettingsError, printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.base import Dataset, DatasetOptions, FeatureTable, Track, UnusedFile, parse_part, sort_tracks
-from genrelab.datasets.fma_tables import EXPECTED_LAYOUT as METADATA
-from genrelab.datasets.fma_tables import find_metadata, has_clips, kind_of_table, open_table, read_tracks
+from genrelab.datasets.fma_metadata.tables import EXPECTED_LAYOUT as METADATA
+from genrelab.datasets.fma_metadata.tables import find_metadata, has_clips, kind_of_table, open_table, read_tracks
 from genrelab.datasets.scan import scan, unused_notes
 from genrelab.identity.artists import Credit
 

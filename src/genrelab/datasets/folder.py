@@ -15,7 +15,7 @@ from genrelab.core.errors import DatasetError, printable
 from genrelab.core.text import join_first, pluralize
 from genrelab.datasets.artists import UNKNOWN_ARTISTS, first_artist, read_artist_table, tags_of
 from genrelab.datasets.base import Dataset, DatasetOptions, Track, UnusedFile, sort_tracks
-from genrelab.datasets.fma_tables import refuse_clips_without_metadata
+from genrelab.datasets.fma_metadata.tables import refuse_clips_without_metadata
 from genrelab.datasets.scan import UNREADABLE, ScannedFolder, scan, unused_notes
 from genrelab.identity.artists import Credit
 

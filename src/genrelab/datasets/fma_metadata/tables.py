@@ -125,28 +125,46 @@ def read_tracks(root: Path, *, columns: Collection[str]) -> Iterator[dict[str, s
 
 
 @contextmanager
-def open_table(source: Path, name: str, *, header_rows: int) -> Iterator[tuple[Header, Iterator[list[str]]]]:
-    """Columns and data rows (the track id is the first cell) of one of FMA's tables.
+def open_table(
+    source: Path, name: str, *, header_rows: int, id_name: str = "track_id", lines: list[str] | None = None
+) -> Iterator[tuple[Header, Iterator[list[str]]]]:
+    """Columns and data rows (the id is the first cell) of one of FMA's tables.
 
     Args:
         source: the metadata's folder or zip, or the table itself.
         name: such as `tracks.csv`.
-        header_rows: 2 for tracks.csv, 3 for features.csv and echonest.csv.
+        header_rows: 2 for tracks.csv, 3 for features.csv and echonest.csv, 0 for genres.csv, whose columns are named in
+            the row that starts with the id's name.
+        id_name: the id's name, in the row after the header rows.
+        lines: where the lines of each data row that is read are added.
 
     Raises:
         DatasetError: the table is missing, cut off, or not in FMA's layout.
     """
     with _open_text(source, name) as file:
-        reader = csv.reader(file)
+        reader = csv.reader(file if lines is None else _added_to(lines, file))
         header = [next(reader, []) for _ in range(header_rows)]
         ids = next(reader, [])
-        if ids[:1] != ["track_id"] or any(len(row) != len(ids) for row in header):
+        if ids[:1] != [id_name] or any(len(row) != len(ids) for row in header):
+            rows = f"{header_rows} header rows and a row `{id_name},,`" if header_rows else f"row `{id_name},…`"
             raise DatasetError(
-                f"{_location(source, name)} does not have FMA's {header_rows} header rows and a row `track_id,,`; "
-                "read your own tables with --dataset table"
+                f"{_location(source, name)} does not have FMA's {rows}; read your own tables with --dataset table"
             )
-        columns: Header = list(zip(*(row[1:] for row in header), strict=True))
+        columns: Header = list(zip(*(row[1:] for row in header or [ids]), strict=True))
+        if lines is not None:
+            lines.clear()
         yield columns, _checked_rows(reader, len(ids), _location(source, name))
+
+
+def find_source(root: Path, name: str) -> Path:
+    """What `open_table` opens: ROOT itself if it is a table or holds it, otherwise the metadata's folder or zip.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    if not root.exists():
+        raise DatasetError(f"{printable(str(root))} does not exist: give FMA's folder, fma_metadata.zip or {name}")
+    return root if root.is_file() or (root / name).is_file() else _require_metadata(root)
 
 
 def _require_metadata(root: Path) -> Path:
@@ -159,11 +177,17 @@ def _require_metadata(root: Path) -> Path:
     return metadata
 
 
+def _added_to(lines: list[str], file: Iterable[str]) -> Iterator[str]:
+    for line in file:
+        lines.append(line)
+        yield line
+
+
 def _checked_rows(reader: Iterable[list[str]], n_cells: int, where: str) -> Iterator[list[str]]:
     for n, row in enumerate(reader, start=1):
         if len(row) != n_cells or not row[0].isdecimal():
             raise DatasetError(
-                f"{where}: data row {n} has {len(row)} of {n_cells} cells, or no track id: the file is damaged; "
+                f"{where}: data row {n} has {len(row)} of {n_cells} cells, or no id: the file is damaged; "
                 "download it again with `genrelab download fma-metadata`"
             )
         yield row
