@@ -1,14 +1,16 @@
-"""`genrelab run` on real data: run the commands of docs/results.md one after the other and print every leaderboard.
+"""`genrelab run` and `genrelab article` on real data: run the commands of docs/results.md and print every table.
 
     GENRELAB_DATA=…/data GENRELAB_IMAGENET_WEIGHTS=….h5 python benchmarks/real.py [--only NAME …] [--out FOLDER]
 
-Each run is timed as a process; its leaderboard.md, tables of studies and time go to FOLDER/<name>.md.
+Each run is timed as a process; its leaderboard.md, tables of studies and time go to FOLDER/<name>.md, of
+`genrelab article` its article.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -36,10 +38,25 @@ RUNS = {
 }
 """Arguments after `genrelab run $GENRELAB_DATA/`; `{d}` is $GENRELAB_DATA."""
 
+ARTICLE_RUNS = {
+    "article-fma_small-table": "tables/fma_small_46_features.csv --label genre_top --split-column split"
+    " --artist-column artist --epochs 10",
+    "article-gtzan-table": "tables/gtzan_57_features.csv --label label --split-column split"
+    " --artists {d}/gtzan_fault_filtered/artists.csv --epochs 10",
+    "article-gtzan_2s": "gtzan_2s --artists {d}/gtzan_fault_filtered/artists.csv --epochs 10",
+    "article-emotify_30s": "emotify_30s --epochs 10",
+    "article-emotify_30s-full": "emotify_30s",
+    "article-demo": "demo/corpus --dataset fma-small --epochs 10",
+}
+"""Arguments after `genrelab article $GENRELAB_DATA/`; of `demo/corpus` the folder that `genrelab demo` makes."""
+
+DEMO = "demo/corpus"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=RUNS, default=list(RUNS))
+    known = [*RUNS, *ARTICLE_RUNS]
+    parser.add_argument("--only", nargs="*", choices=known, default=known)
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     options = parser.parse_args()
     data = os.environ.get("GENRELAB_DATA")
@@ -51,24 +68,40 @@ def main() -> int:
 
 
 def _run(name: str, data: str, out: Path) -> bool:
-    words = RUNS[name].format(d=data).split()
-    command = [str(Path(sys.executable).with_name("genrelab")), "run", f"{data}/{words[0]}", *words[1:]]
+    kind, listed = ("article", ARTICLE_RUNS[name]) if name in ARTICLE_RUNS else ("run", RUNS[name])
+    words = listed.format(d=data).split()
+    command = [str(Path(sys.executable).with_name("genrelab")), kind, _root(words[0], data, out), *words[1:]]
     command += ["--out", str(out / name), "--overwrite"]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     result = subprocess.run(command, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
-    shown = " ".join(["genrelab run", f"$GENRELAB_DATA/{RUNS[name].format(d='$GENRELAB_DATA')}"])
-    board = out / name / "leaderboard.md"
-    text = f"## {name}\n\n`{shown}` ({seconds:.0f} s)\n\n"
-    if result.returncode == 0:
-        text += board.read_text() + _study_tables(result.stdout)
-    else:
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    place = "" if listed.startswith(DEMO) else "$GENRELAB_DATA/"
+    shown = f"genrelab {kind} {place}{listed.format(d='$GENRELAB_DATA')}"
+    text = f"{'###' if kind == 'article' else '##'} {name}\n\n`{shown}` ({seconds:.0f} s, {cpu:.0f} s of CPU)\n\n"
+    if result.returncode:
         text += f"FAILED ({result.returncode}): {result.stderr[-2000:]}\n"
+    elif kind == "article":
+        text += (out / name / "article.md").read_text()
+    else:
+        text += (out / name / "leaderboard.md").read_text() + _study_tables(result.stdout)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text)
     (out / f"{name}.log").write_text(result.stderr)
     print(text, flush=True)
     return result.returncode == 0
+
+
+def _root(word: str, data: str, out: Path) -> str:
+    """ROOT of a command; the demo's tracks are synthesised first."""
+    if word != DEMO:
+        return f"{data}/{word}"
+    folder = out / DEMO
+    if not folder.exists():
+        from genrelab.datasets.demo import synthesise
+
+        synthesise(folder)
+    return str(folder)
 
 
 def _study_tables(printed: str) -> str:

@@ -5,27 +5,16 @@ python benchmarks/render_results.py FOLDER
 
 from __future__ import annotations
 
-import csv
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
 
-from real import RUNS
+from real import ARTICLE_RUNS, RUNS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PICTURE = "gtzan_2s-artist"
-
-ARTICLE = {"gaussian_nb": "34", "knn": "45", "svm": "47.75", "mlp": "45.5", "mobilenet_v2": "about 40"}
-"""Accuracy in % according to the article and its notebooks for fma_small (random split, no intervals)."""
-
-COMPARISONS = (
-    ("FMA small, 46 features", "fma_small-table-article", "fma_small-table-official", "official, validation scored"),
-    ("FMA small, 46 features", "fma_small-table-article", "fma_small-table-artist", "artist"),
-    ("GTZAN, 57 features", "gtzan-table-article", "gtzan-table-official", "official, validation scored"),
-    ("GTZAN, excerpts of 2 s", "gtzan_2s-article", "gtzan_2s-artist", "artist"),
-    ("Emotify, clips of 30 s", "emotify_30s-article", "emotify_30s-auto", "artist"),
-)
 
 HEAD = f"""# Results
 
@@ -37,37 +26,39 @@ a machine that was also doing other work.
 
 """
 
-COMPARISON = """## The article's accuracy, ours with its split, ours with an honest split
+ARTICLE = """## The article's accuracy, ours with its split, ours with an honest split
 
-The article's figures are for all 8,000 clips of fma_small with a random test set. We do not have that audio,
-so compare only the direction: whatever `--split article` adds comes from artists in both training and test set.
+Each table is what `genrelab article` printed. The article's figures are for all 8,000 clips of fma_small with a random
+test set. We do not have that audio, so compare our two columns with each other: with the article's split artists are in
+both the training and the test set, with the honest split in one of them.
 
-| data | model | article (fma_small) | ours, `--split article` | ours, honest split | honest split is |
-|---|---|---|---|---|---|
 """
+COMMON = "For all of these tables"
 
 
 def main() -> int:
     folder = Path(sys.argv[1])
     sections = [(folder / f"{name}.md").read_text() for name in RUNS if (folder / f"{name}.md").exists()]
-    rows = [line for c in COMPARISONS for line in _comparison_rows(folder, *c)]
-    text = HEAD + COMPARISON + "\n".join(rows) + "\n\n" + _remarks() + "\n".join(sections)
+    tables = [(folder / f"{name}.md").read_text() for name in ARTICLE_RUNS if (folder / f"{name}.md").exists()]
+    text = HEAD + ARTICLE + article_section(tables) + "\n" + _remarks() + "\n".join(sections)
     DOCS.joinpath("results.md").write_text(text.rstrip() + "\n")
     shutil.copyfile(folder / PICTURE / "leaderboard.png", DOCS / "leaderboard.png")
     return 0
 
 
-def _comparison_rows(folder: Path, data: str, article: str, honest: str, what: str) -> list[str]:
-    protocol, strict = (_accuracies(folder / name) for name in (article, honest))
-    names = [n for n in protocol if n in strict and n != "majority"]
-    return [f"| {data} | {n} | {ARTICLE.get(n, '–')} | {protocol[n]} | {strict[n]} | {what} |" for n in names]
+def article_section(tables: list[str]) -> str:
+    """The tables of `genrelab article`; notes that all of them have are printed once, below."""
+    notes = [[line for line in table.splitlines() if line.startswith("- ")] for table in tables]
+    common = [note for note in notes[0] if all(note in others for others in notes)] if len(tables) > 1 else []
+    shown = [_without(table, common) for table in tables]
+    return "\n".join([*shown, *([f"{COMMON}:", "", *common, ""] if common else [])])
 
 
-def _accuracies(run: Path) -> dict[str, str]:
-    rows = csv.DictReader((run / "leaderboard.csv").read_text().splitlines())
-    shown = ("accuracy", "accuracy_low", "accuracy_high")
-    values = {r["model"]: [100 * float(r[c]) for c in shown] for r in rows}
-    return {m: f"{a:.1f} [{low:.1f}, {high:.1f}]" for m, (a, low, high) in values.items()}
+def _without(table: str, common: list[str]) -> str:
+    """The table without these notes, and without the title of a list that is empty then."""
+    lines = [line for line in table.splitlines() if line not in common]
+    text = "\n".join(lines) + "\n"
+    return re.sub(r"^[A-Z][^\n|]*:\n\n(?!- )\n*", "", text, flags=re.MULTILINE).rstrip("\n") + "\n"
 
 
 def _remarks() -> str:

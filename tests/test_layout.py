@@ -223,7 +223,8 @@ def test_the_public_face_is_what_is_promised() -> None:
     from genrelab.core.errors import BundleError
     from genrelab.features.views import compute
 
-    assert genrelab.__all__ == ["__version__", "errors", "load_bundle", "load_dataset", "views"]
+    frames = ["read_fma_echonest", "read_fma_features", "read_fma_genres", "read_fma_tracks"]
+    assert genrelab.__all__ == ["__version__", "errors", "load_bundle", "load_dataset", *frames, "views"]
     assert all(getattr(genrelab, name) for name in genrelab.__all__)
     assert genrelab.views.compute is compute and genrelab.errors.BundleError is BundleError
     assert "`genrelab.views.compute`" in (load_bundle(STARTER).path / "README.md").read_text()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from genrelab.cli import run_options
 from genrelab.cli.help import expand_groups
-from genrelab.cli.run import parse_views, views_for
+from genrelab.cli.run import parse_views, train_settings, views_for
 from genrelab.core.config import DEFAULT_VIEWS, FLAT_VIEWS, VIEWS, TrainSettings
 from genrelab.models.registry import known_models, model_class
 
@@ -55,7 +55,13 @@ def test_default_views_are_those_that_all_models_read() -> None:
     assert tuple(view.name for view in parse_views(None)) == DEFAULT_VIEWS
     asked = run_options.PrepareOptions()
     assert views_for(asked, TrainSettings(view="embedding")) == asked
-    assert views_for(asked, TrainSettings(view="frames")).views == ",".join((*DEFAULT_VIEWS, "frames"))
+    for view in ("descriptors", "frames", "rhythm"):
+        assert views_for(asked, TrainSettings(view=view)).views == ",".join((*DEFAULT_VIEWS, view))
+
+
+def test_no_early_stopping_reaches_the_settings() -> None:
+    assert train_settings(run_options.TrainOptions()).early_stopping
+    assert not train_settings(run_options.TrainOptions(no_early_stopping=True)).early_stopping
 
 
 def test_help_names_every_model_and_view() -> None:

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from genrelab.evaluation.intervals import difference_interval, group_index, share_interval
+from genrelab.evaluation.intervals import (
+    difference_interval,
+    group_index,
+    independent_difference_interval,
+    share_interval,
+)
 from tests.support.artists import draw_correct, draw_groups
 
 DRAWS = 1_000
@@ -112,3 +117,29 @@ def test_difference_interval_of_identical_answers_is_not_empty() -> None:
     for n_artists in (6, 12, 25, 50):  # whose tracks may all be alike
         by = difference_interval(same, same, [f"artist {i % n_artists}" for i in range(50)])
         assert by[1] == -by[0] and 0.03 < by[1] < 3 / n_artists, "the rule of three"
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "other_right", "other_n", "low", "high"),
+    [(56, 70, 48, 80, 0.0524, 0.3339), (9, 10, 3, 10, 0.1705, 0.8090), (10, 10, 0, 10, 0.6075, 1.0)],
+)
+def test_interval_of_independent_sets_is_that_of_newcombe_1998(
+    right: int, n: int, other_right: int, other_n: int, low: float, high: float
+) -> None:
+    """Table II of the paper, method 10; its intervals of single shares are Wilson's, also where all are right."""
+
+    def wilson(k: int, of: int) -> tuple[float, float, float]:
+        z2 = 1.959963984540054**2
+        middle, half = k / of + z2 / of / 2, np.sqrt(z2 / of * (k / of) * (1 - k / of) + (z2 / of) ** 2 / 4)
+        return k / of, (middle - half) / (1 + z2 / of), (middle + half) / (1 + z2 / of)
+
+    found = independent_difference_interval(wilson(right, n), wilson(other_right, other_n))
+    assert found == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+def test_interval_of_independent_sets_uses_the_intervals_over_artists() -> None:
+    groups = [f"artist {i // 8}" for i in range(80)]
+    a, b = np.arange(80) < 56, np.arange(80) < 40  # whole artists are right or wrong
+    single = [(0.7, *share_interval(a)), (0.5, *share_interval(b))]
+    grouped = [(0.7, *share_interval(a, groups)), (0.5, *share_interval(b, groups))]
+    assert independent_difference_interval(*single)[0] > 0 > independent_difference_interval(*grouped)[0]

@@ -267,11 +267,16 @@ def test_inconsistent_run_is_refused_by_name(run: Folder, damage: object, words:
 
 
 def test_overfitting_gap_is_described() -> None:
-    history = {1: {"accuracy": 0.5, "val_accuracy": 0.52}, 2: {"accuracy": 0.9, "val_accuracy": 0.61}}
+    history = {
+        1: {"accuracy": 0.5, "val_accuracy": 0.52, "val_loss": 1.2},
+        2: {"accuracy": 0.9, "val_accuracy": 0.61, "val_loss": 1.1},
+    }
     assert (
         describe_gap(history, 2) == "best epoch 2 of 2: training 90.0 %, validation 61.0 %: overfitting gap 29.0 points"
     )
     assert describe_gap(history, 1).endswith("no overfitting gap")
+    history[2]["val_loss"] = 1.3
+    assert describe_gap(history, 2).startswith("last epoch 2 of 2:"), "the article's preset uses it, whatever its loss"
 
 
 def test_sizes_are_printed_in_three_digits() -> None:

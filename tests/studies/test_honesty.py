@@ -41,7 +41,7 @@ def test_artist_recognition_shows_as_a_gap_between_splits(tmp_path: Path) -> Non
     assert found == json.loads((tmp_path / "run" / "honesty.json").read_text())
     (model,) = found["models"]
     by = _policies(model)
-    assert list(by) == ["random", "artist", "official"]
+    assert list(by) == ["random", "article", "artist", "official"]
     assert by["random"]["accuracy"] > by["artist"]["accuracy"] + 0.3
     assert by["random"]["n"] == by["artist"]["n"] == 240 and by["random"]["n_learned"] == 192
     assert by["official"]["part"] == "test" and by["official"]["n"] == 48 and len(by["official"]["folds"]) == 1
@@ -54,8 +54,39 @@ def test_artist_recognition_shows_as_a_gap_between_splits(tmp_path: Path) -> Non
     assert promised["n"] == 48 and "on the 48 test tracks that both include" in promised["sentence"]
     assert promised["plain"] == pytest.approx(by["random"]["accuracy"] - by["official"]["accuracy"])
     rows = honesty.table(found)
-    assert [r[1] for r in rows] == ["random", "artist", "official (test)"]
+    assert [r[1] for r in rows] == ["random", "article (test)", "artist", "official (test)"]
     assert all(len(r) == len(honesty.HEADERS) for r in rows)
+
+
+def test_the_articles_split_is_one_evaluation_compared_with_stricter_splits(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, genre=0.7, artist=1.5, noise=0.3, splits=OFFICIAL)
+    (model,) = _study(prepared, tmp_path / "run", "knn")["models"]
+    article = _policies(model)["article"]
+    assert article["part"] == "test" and article["n"] == 48 and len(article["folds"]) == 1
+    gaps = {pair: d for pair, d in _differences(model).items() if "article" in pair}
+    assert list(gaps) == [("article", "artist"), ("article", "official")]
+    assert gaps["article", "artist"]["n"] == 48 and gaps["article", "artist"]["low"] > 0.1
+    expected = "on the 48 test tracks that both include: the model recognises artists"
+    assert gaps["article", "artist"]["sentence"].endswith(expected)
+    assert gaps["article", "official"]["n"] < 48
+
+
+def test_the_articles_split_uses_no_track_outside_the_official_split(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path, splits=("training", "training", "training", "validation", "excluded"))
+    (model,) = _study(prepared, tmp_path / "run", "gaussian_nb", split="article")["models"]
+    article = _policies(model)["article"]
+    assert 30 < article["n"] < 48 and article["n"] + article["n_learned"] < 192
+
+
+def test_a_run_with_the_articles_split_is_not_trained_again(tmp_path: Path) -> None:
+    prepared, _ = collection(tmp_path)
+    train(prepared, Folder(tmp_path / "run"), TrainSettings(models=("gaussian_nb",), split="article"))
+    stored = read_parquet(Folder(tmp_path / "run"), "gaussian_nb/predictions.parquet")
+    swapped = stored.rename_columns([{"p_rock": "p_ska", "p_ska": "p_rock"}.get(c, c) for c in stored.column_names])
+    before = _policies(_study(prepared, tmp_path / "run", "gaussian_nb", split="article")["models"][0])
+    write_parquet(Folder(tmp_path / "run"), "gaussian_nb/predictions.parquet", swapped)
+    after = _policies(_study(prepared, tmp_path / "run", "gaussian_nb", split="article")["models"][0])
+    assert after["article"]["accuracy"] < before["article"]["accuracy"] and after["artist"] == before["artist"]
 
 
 def test_no_gap_is_claimed_if_artists_do_not_matter(tmp_path: Path) -> None:
@@ -127,7 +158,7 @@ def test_segment_split_leaks_through_windows_of_the_same_track(tmp_path: Path) -
     prepared, _ = collection(tmp_path, n=120, genre=0.5, artist=0.5, noise=2.0)
     found = _study(_in_windows(prepared, each=8, noise=0.1), tmp_path / "run", "knn")
     by = _policies(found["models"][0])
-    assert list(by) == ["segment", "random", "artist"]
+    assert list(by) == ["segment", "random", "article", "artist"]
     assert by["segment"]["accuracy"] > 0.95 > 0.8 > by["random"]["accuracy"]
     assert by["segment"]["windows"]["n"] == 960 and by["segment"]["n"] == 120
     assert by["segment"]["windows"]["accuracy"] > 0.9

@@ -14,10 +14,10 @@ from typer.core import TyperCommand
 GROUPS = {
     "Source": "dataset artists artist_column split_files split_column label id_column group_column drop impute "
     "keep_spellings exclude labels all_values corrections",
-    "Processing": "views fma_exact clip_s windows jobs fresh prepared",
+    "Processing": "views fma_exact view_option clip_s windows jobs fresh prepared",
     "Split": "split allow_leaks",
-    "Models": "models model watch from_study view pca preset epochs seed class_weight imagenet_weights fine_tune "
-    "strategy strict trials minutes",
+    "Models": "models model watch from_study view pca preset epochs no_early_stopping seed class_weight "
+    "imagenet_weights fine_tune strategy strict trials minutes",
     "Studies": "honesty learning_curve robustness doubts",
     "Answers": "min_precision min_confidence any_genre coverage genres genre_map prefer_tags by",
     "Access": "host port token insecure allow_origin access_log",

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from genrelab.cli import console, learn, library, make, serve, use
+from genrelab.cli import article, console, export, learn, library, make, serve, use
 from genrelab.cli.help import GroupedCommand, expand_groups
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -34,10 +34,11 @@ for _command in (
     make.train,
     make.tune,
     make.run,
+    article.article,
     make.report,
     make.explore,
     make.relabel,
-    make.export,
+    export.export,
     learn.learn,
     use.predict,
     library.tag,

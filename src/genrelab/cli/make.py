@@ -79,10 +79,10 @@ def prepare(
         typer.echo(json.dumps(prepared.about, indent=1))
     else:
         typer.echo(str(prepared.folder))
-    _refuse_skipped(n_skipped if fail_on_skipped else 0, out)
+    refuse_skipped(n_skipped if fail_on_skipped else 0, out)
 
 
-def _refuse_skipped(n: int, prepared: str) -> None:
+def refuse_skipped(n: int, prepared: str) -> None:
     """Exit 1 for `--fail-on-skipped`, after all results were printed."""
     if n:
         what = "track or audio file is" if n == 1 else "tracks or audio files are"
@@ -163,7 +163,7 @@ def run(
     _, n_skipped = program.prepare(source, views, folder, settings)
     board = program.train(folder, out, settings, requested, training.from_study)
     tables.finished_run(board, out, requested.studies, as_json, folder)
-    _refuse_skipped(n_skipped if fail_on_skipped else 0, folder)
+    refuse_skipped(n_skipped if fail_on_skipped else 0, folder)
 
 
 def tune(
@@ -181,6 +181,8 @@ def tune(
 
     Only training tracks are used, in folds; `train --from-study RUN` uses the result. All trials are kept: the same
     command continues.
+
+    In Optuna's dashboard: optuna-dashboard sqlite:///RUN/tune/MODEL/study.db
 
     Example: genrelab tune prepared --model svm --out runs/tuned --trials 50
     """
@@ -250,43 +252,3 @@ def explore(
     from genrelab.report.explore import write_data_page as program
 
     typer.echo(str(program(open_prepared(prepared), out, console.notify)))
-
-
-def export(
-    model: Annotated[str, typer.Argument(metavar="RUN/MODEL", help="A trained model, or a BUNDLE.")],
-    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE…", help="With --check: audio files.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="onnx, litert, saved-model or waveform-onnx.")
-    ] = None,
-    out: Annotated[
-        Path | None, options.value_option("FOLDER", "Folder for the export.  [default: RUN/MODEL/export/FORMAT]")
-    ] = None,
-    overwrite: Annotated[
-        bool, options.flag("--overwrite", "Replace an earlier export even if other files were added to it.")
-    ] = False,
-    check: Annotated[
-        bool, options.flag("--check", "Check that all formats give equal probabilities; exit 1 if not.")
-    ] = False,
-    as_json: options.AsJson = False,
-) -> None:
-    """Convert a model to another format, or check the formats.
-
-    Example: genrelab export runs/first/mobilenet_v2 --format waveform-onnx
-    """
-    if check:
-        if not files or form or out or overwrite:
-            raise typer.BadParameter(
-                "--check needs audio files, and cannot be used with --format, --out or --overwrite"
-            )
-        from genrelab.export.parity_check import check_parity as program
-
-        found = program(model, files, console.notify)
-        tables.parity(found, as_json)
-        if not found.ok:
-            raise typer.Exit(1)
-        return
-    if files or form is None:
-        raise typer.BadParameter("give --format, or --check with audio files")
-    from genrelab.export.export import export as write
-
-    tables.exported(write(model, form, out, overwrite=overwrite), as_json)

@@ -85,8 +85,8 @@ Models = Annotated[
     str,
     value_option(
         "NAMES",
-        "all, or names separated by commas: majority, logistic_regression, knn, gaussian_nb, svm, mlp, musicnn, "
-        "raw_cnn, mobilenet_v2.",
+        "all, or names separated by commas: majority, logistic_regression, knn, gaussian_nb, svm, svm_poly (part "
+        "of all with --preset article only), mlp, musicnn, raw_cnn, mobilenet_v2.",
     ),
 ]
 Model = Annotated[

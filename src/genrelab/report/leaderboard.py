@@ -199,15 +199,16 @@ def as_csv(board: Leaderboard) -> str:
 def as_markdown(board: Leaderboard) -> str:
     """`leaderboard.md`: the verdict, the printed table, cautions and notes."""
     cells = [HEADERS, ("---", "---", *["---:"] * (len(HEADERS) - 2)), *(row.cells for row in board.rows)]
-    table = ["| " + " | ".join(map(_escape_markdown, line)) + " |" for line in cells]
+    table = ["| " + " | ".join(map(escape_markdown, line)) + " |" for line in cells]
     cautions = [f"Caution: {c['sentence']}" + (f". {c['details']}" if c["details"] else "") for c in board.cautions]
-    notes = [_escape_markdown(line) for line in (*board.legend, *cautions, *board.lines)]
-    title = f"{_escape_markdown(printable(board.title))}: {_escape_markdown(board.facts)}"
-    verdict = f"**{_escape_markdown(board.conclusion.sentence)}**"
+    notes = [escape_markdown(line) for line in (*board.legend, *cautions, *board.lines)]
+    title = f"{escape_markdown(printable(board.title))}: {escape_markdown(board.facts)}"
+    verdict = f"**{escape_markdown(board.conclusion.sentence)}**"
     return "\n".join([verdict, "", title, "", *table, "", *(f"- {note}" for note in notes), ""])
 
 
-def _escape_markdown(words: str) -> str:
+def escape_markdown(words: str) -> str:
+    """The text with the characters escaped that Markdown would interpret."""
     return "".join(f"\\{c}" if c in "\\|*_`[]<>" else c for c in words)
 
 

@@ -124,7 +124,7 @@ def comparable_command(first: FinishedRun, other: FinishedRun) -> list[str] | No
         value = settings.get(name)
         if name in ("split", "seed") or (value is not None and value != getattr(TrainSettings(), name)):
             words += [f"--{name.replace('_', '-')}", str(value)]
-    return words
+    return words if settings.get("early_stopping", True) else [*words, "--no-early-stopping"]
 
 
 def _path(folder: Folder) -> str:

@@ -1,15 +1,16 @@
 """How much of a model's accuracy is due to the way its tracks were split (`--honesty`).
 
-The same model is trained on the same tracks under four policies, from the most optimistic to the strictest:
+The same model is trained on the same tracks under five policies, from the most optimistic to the strictest:
 
 - `segment`: windows are assigned to 5 folds at random, so the model is trained on other windows of a test track.
   Only where tracks have several windows.
 - `random`: recordings are assigned to folds, so the model is trained on other tracks of a test artist.
+- `article`: the random split of Hermez et al. 2020, scored once on its test tracks.
 - `artist`: artists are assigned to folds, so the model is trained on nothing of a test artist.
 - `official`: the dataset's own parts, scored once on its test tracks, or on validation tracks if there are none.
 
-In the first three every track is scored once, by a model that was not trained on its fold; so two policies are compared
-track by track, with an interval that resamples whole artists (tracks, where artists are unknown).
+Under `segment`, `random` and `artist` every track is scored once, by a model that was not trained on its fold; so two
+policies are compared track by track, with an interval that resamples whole artists (tracks, where artists are unknown).
 """
 
 from __future__ import annotations
@@ -63,20 +64,20 @@ def study(
     Raises:
         SplitError: the run's own split is no longer possible.
     """
-    task, official, reasons = _tasks(prepared, settings)
+    task, fixed, reasons = _tasks(prepared, settings)
     names = [m for m in models if m != "majority"]
-    among = _shared_tracks(task, official)
+    among = _shared_tracks(task, fixed.get("official"))
     task = _restrict_genres(task, among)
     folds, fold_reasons = _policy_folds(task, among, settings.seed)
     reasons |= fold_reasons
-    n_fits = len(names) * (len(folds) * holdout_folds.N_FOLDS + (official is not None))
+    n_fits = len(names) * (len(folds) * holdout_folds.N_FOLDS + len(fixed))
     found: list[dict[str, Any]] = []
     not_run = [{"model": None, "policy": p, "reason": reasons[p]} for p in POLICIES if p in reasons]
     with bar("Honesty", "fits") as progress, cross_fit(task, settings, among, notify) as fits:
         done = counting(1)
         fits.fitted = lambda: progress(next(done), n_fits)
         for name in names:
-            results, refused = _run_policies(fits, name, folds, official, run)
+            results, refused = _run_policies(fits, name, folds, fixed, run)
             not_run += [{"model": name, "policy": p, "reason": r} for p, r in refused.items()]
             if results:
                 found.append(compare_policies(name, fits.view(name), results, fits.task.groups()))
@@ -89,7 +90,7 @@ def study(
 
 
 def _tuned_sentence(names: list[str]) -> list[str]:
-    why = "hyper-parameters were searched on tracks of the folds, so all figures but the official one are slightly high"
+    why = "hyper-parameters were searched on tracks of the folds, so the figures of folds are slightly high"
     return [f"{join_first(names, most=len(names))}: {why}"] if names else []
 
 
@@ -112,13 +113,16 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
 # === Tracks and folds of each policy ===
 
 
-def _tasks(prepared: Prepared, settings: TrainSettings) -> tuple[Task, Task | None, dict[str, str]]:
-    """The task of the run, that of the official split or None, and the reason why it is missing, by policy."""
+def _tasks(prepared: Prepared, settings: TrainSettings) -> tuple[Task, dict[str, Task], dict[str, str]]:
+    """The task of the run, those of the fixed splits by policy, and the reason where one is missing, by policy."""
     task = make_task(prepared, settings)
-    try:
-        return task, make_task(prepared, replace(settings, split="official")), {}
-    except SplitError as e:
-        return task, None, {"official": f"it {e.__cause__}"}
+    fixed, reasons = {}, {}
+    for policy in ("article", "official"):
+        try:
+            fixed[policy] = make_task(prepared, replace(settings, split=policy))
+        except SplitError as e:
+            reasons[policy] = f"it {e.__cause__}"
+    return task, fixed, reasons
 
 
 def _shared_tracks(task: Task, official: Task | None) -> NDArray[np.bool_]:
@@ -161,7 +165,7 @@ def _policy_folds(
 
 
 def _run_policies(
-    fits: CrossFit, name: str, folds: dict[str, NDArray[np.int64]], official: Task | None, run: Folder
+    fits: CrossFit, name: str, folds: dict[str, NDArray[np.int64]], fixed: dict[str, Task], run: Folder
 ) -> tuple[list[PolicyResult], dict[str, str]]:
     """One result per policy that the model can be fitted under, and the reason for each other policy."""
     results, refused, settings = [], {}, fits.settings
@@ -169,8 +173,8 @@ def _run_policies(
     for policy in POLICIES:
         try:
             fits.check(name)
-            if policy == "official" and official is not None:
-                results.append(_official_result(fits, name, official, run))
+            if policy in fixed:
+                results.append(_fixed_result(fits, name, policy, fixed[policy], run))
             elif policy in folds:
                 groups = fits.task.artists() if policy == "artist" else fits.task.recording_groups()
                 held = fits.held_out(name, folds[policy], groups)
@@ -183,15 +187,20 @@ def _run_policies(
     return results, refused
 
 
-def _official_result(fits: CrossFit, name: str, official: Task, run: Folder) -> PolicyResult:
-    role = official.labels(chooses=model_class(name).needs_validation).role
-    part = official.split.scored_part
+def _fixed_result(fits: CrossFit, name: str, policy: str, task: Task, run: Folder) -> PolicyResult:
+    """The result on the scored part of one fixed split, of its tracks that take part under every policy."""
+    role = task.labels(chooses=model_class(name).needs_validation).role
+    outside = ~fits.among & (role != "none")
+    role = np.where(outside, "none", role)
+    if not (role == "score").any():
+        raise SplitError("none of its scored tracks is in the official split")
     note = "one fixed split, so one evaluation"
-    if official.split.no_test:
+    if task.split.no_test:
         note += "; there are no test tracks, so validation tracks are scored"
-    own = official.split.parts == fits.task.split.parts  # then the run has trained this model already
-    predictions = (_run_predictions(run, name, official, role) if own else None) or fits.answers(name, role)
-    return _policy_result(fits, "official", predictions, part=part, note=note)
+    # The run has trained this model already if its split is the same.
+    own = task.split.parts == fits.task.split.parts and not outside.any()
+    predictions = (_run_predictions(run, name, task, role) if own else None) or fits.answers(name, role)
+    return _policy_result(fits, policy, predictions, part=task.split.scored_part, note=note)
 
 
 def _run_predictions(run: Folder, name: str, task: Task, role: NDArray[np.str_]) -> HeldOutPredictions | None:

@@ -271,7 +271,9 @@ def describe_gap(history: History, best: int) -> str:
     gap = 100 * (training - validation)
     gap_text = f"overfitting gap {gap:.1f} points" if gap > 0 else "no overfitting gap"
     accuracies = f"training {format_percent(training)}, validation {format_percent(validation)}"
-    return f"best epoch {best} of {len(history)}: {accuracies}: {gap_text}"
+    is_best = history[best]["val_loss"] == min(e["val_loss"] for e in history.values())
+    which = "best" if is_best or best < len(history) else "last"  # the article's preset uses the last epoch
+    return f"{which} epoch {best} of {len(history)}: {accuracies}: {gap_text}"
 
 
 def _read_history(run: Folder, folder: str) -> History:

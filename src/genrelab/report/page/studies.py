@@ -22,6 +22,7 @@ Json = Mapping[str, Any]
 POLICIES = {
     "official": "official split",
     "artist": "artists kept apart",
+    "article": "the article's split",
     "random": "random tracks",
     "segment": "random windows",
 }
