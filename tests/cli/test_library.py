@@ -12,6 +12,7 @@ from pathlib import Path
 
 import mutagen
 import pytest
+from mutagen import id3
 from typer.testing import CliRunner
 
 from genrelab.cli.main import app
@@ -218,13 +219,14 @@ def _described(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_described")
 def test_summary_counts_tempos_and_keys_on_request(library: Path) -> None:
     tag_richly(library / "b.mp3", genres=("Metal",))
+    tempo_and_key = "tempo (none) → 128, 91 %; key unsure, 31 %"
     status, out, _ = call("tag", library, "--write-tempo-key", "-v", "--dry-run")
     assert (status, out.splitlines()) == (
         0,
         [
-            f"would tag {library / 'a.mp3'}: (none) → Folk; 60 %; tempo (none) → 128, 91 %; key unsure, 31 %",
-            f"would tag {library / 'b.mp3'}: Metal; tempo (none) → 128, 91 %; key unsure, 31 %; has a genre",
-            f"would tag {library / 'talk/c.flac'}: (none) → Folk; 60 %; tempo (none) → 128, 91 %; key unsure, 31 %",
+            f"would tag {library / 'a.mp3'}: genre (none) → Folk, 60 %; {tempo_and_key}",
+            f"would tag {library / 'b.mp3'}: genre Metal; {tempo_and_key}; keeps its genre",
+            f"would tag {library / 'talk/c.flac'}: genre (none) → Folk, 60 %; {tempo_and_key}",
             "3 files: 3 would tag; 2 genres, 3 tempos, 0 keys to write",
         ],
     )
@@ -236,7 +238,7 @@ def test_summary_counts_tempos_and_keys_on_request(library: Path) -> None:
         0,
         [
             f"restored  {library / 'b.mp3'}: tempo 128 → (none)",
-            f"restored  {library / 'a.mp3'}: Folk → (none); tempo 128 → (none)",
+            f"restored  {library / 'a.mp3'}: genre Folk → (none); tempo 128 → (none)",
             "3 files: 3 restored",
         ],
     )
@@ -261,6 +263,26 @@ def test_tempo_and_key_are_in_json_and_in_a_plan_on_request(tmp_path: Path, libr
     out = call("tag", "--apply", plan)[1]
     assert out.splitlines()[0] == "3 files: 3 tagged; 3 genres, 2 tempos written"
     assert [tags.read_music(path)["tempo"] for path in (library / "a.mp3", flac)] == [("128",), ("60",)]
+
+
+@pytest.mark.usefixtures("_described")
+def test_summary_has_one_order_and_promises_nothing_in_a_dry_run(tmp_path: Path, library: Path) -> None:
+    with_evidence(tmp_path, evidence(700))
+    id3_tag = id3.ID3()
+    id3_tag.add(id3.TBPM(encoding=0, text=["99"]))
+    id3_tag.save(library / "a.mp3")
+    lines = call("tag", library / "a.mp3", "--write-tempo-key", "-v", "--dry-run")[1].splitlines()
+    assert lines[0].startswith(
+        f"unsure    {library / 'a.mp3'}: genre unsure, 60 %; tempo 99; key unsure, 31 %; perhaps"
+    )
+    assert lines[1] == "1 file: 1 unsure; 0 genres, 0 tempos, 0 keys to write"
+    plan = tmp_path / "plan.jsonl"
+    call("tag", library, "--write-tempo-key", "--plan", plan, "--exclude", "a.mp3")
+    head, first, second = plan.read_text().splitlines()
+    only_key = json.loads(first) | {"key": {"old": [], "new": ["Am"], "confidence": 0.9}}
+    del only_key["tempo"]
+    plan.write_text(f"{head}\n{json.dumps(only_key)}\n{second}\n")
+    assert call("tag", "--apply", plan)[1].splitlines()[0] == "2 files: 2 tagged; 0 genres, 1 tempo, 1 key written"
 
 
 # --- which files ---

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from genrelab.core.errors import ModelError
-from genrelab.evaluation.comparison import _sign_flip_p, common_tracks, compare, compare_all, holm, join_all
+from genrelab.evaluation.comparison import _sign_flip_p, common_tracks, compare, compare_all, holm
 from tests.support.artists import draw_correct, draw_groups
 
 
@@ -91,7 +91,3 @@ def test_common_tracks_are_those_that_every_model_classified() -> None:
 def test_predictions_of_different_tracks_are_not_compared(n: int, m: int) -> None:
     with pytest.raises(ModelError, match=f"predictions of {n} and of {m} tracks: use the same tracks"):
         compare(np.ones(n, bool), np.ones(m, bool))
-
-
-def test_names_are_joined_with_commas_and_and() -> None:
-    assert [join_all(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]

@@ -10,13 +10,14 @@ from typing import Any
 import av
 import mutagen
 import pytest
-from mutagen import apev2, id3
+from mutagen import apev2, asf, id3
+from mutagen.mp4 import MP4FreeForm
 
-from genrelab.core.errors import SettingsError
+from genrelab.core.errors import SettingsError, TagError
 from genrelab.features.description import MusicDescription
 from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, UNSURE, Prediction
 from genrelab.tagging import tag, tags
-from genrelab.tagging.journal import Entry, FieldChange, UnreadableLine, read_newest_first
+from genrelab.tagging.journal import Entry, FieldChange, UnreadableLine, WrittenMusic, read_newest_first
 from genrelab.tagging.plan import apply_plan, make_plan
 from genrelab.tagging.tag import TagSettings
 from genrelab.tagging.untag import untag
@@ -159,9 +160,16 @@ def test_without_the_option_nothing_else_is_written(tmp_path: Path) -> None:
     assert list(row.to_json()) == ["path", "status", "before", "after", "confidence", "reason"]
     tagged(with_option.parent, Describer(None))
     assert with_option.read_bytes() == without.read_bytes(), "no tempo or key was found"
-    lines = [json.loads(next(p.parent.glob(".genrelab/*.jsonl")).read_text()) for p in (with_option, without)]
-    assert [line["version"] for line in lines] == [2, 2], "for earlier versions of genrelab"
-    assert lines[0] == lines[1] and "music" not in lines[0]
+    for path in (with_option, without):
+        line = json.loads(next(path.parent.glob(".genrelab/*.jsonl")).read_text())
+        assert (line["version"], sorted(line)) == (2, FIELDS_OF_VERSION_2), "for earlier versions of genrelab"
+
+
+FIELDS_OF_VERSION_2 = [
+    "after", "before", "confidence", "field", "path", "payload_sha256", "provenance", "provenance_before",
+    "sha256_after", "sha256_before", "size_before", "undo", "version",
+]  # fmt: skip
+"""All fields of a line in version 2 of the journal."""
 
 
 def test_values_with_little_confidence_are_not_written(tmp_path: Path) -> None:
@@ -196,7 +204,7 @@ def test_file_with_a_genre_gets_only_what_is_missing(tmp_path: Path, container: 
     tag_richly(path, genres=("Metal",))
     set_field(path, container, **{"TBPM" if container == "mp3" else "BPM": "99.5"})
     row = tagged(tmp_path)[0][path.name]
-    assert (row.status, row.before, row.after, row.reason) == ("tagged", ("Metal",), (), "has a genre")
+    assert (row.status, row.before, row.after, row.reason) == ("tagged", ("Metal",), (), "keeps its genre")
     assert row.to_json()["tempo"] == FieldChange(("99.5",), (), 0.91).__dict__
     assert row.to_json()["key"] == FieldChange((), ("F#m",), 0.85).__dict__
     assert written(path) == (("Metal",), ("99.5",), ("F#m",))
@@ -225,6 +233,24 @@ def test_tempo_of_zero_is_none(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_tempo_of_zero_does_not_hide_that_of_another_tag(tmp_path: Path) -> None:
+    path = one(tmp_path, "mp3")
+    set_field(path, "mp3", TBPM="0")
+    ape = apev2.APEv2()
+    ape["BPM"] = "140"
+    ape.save(path)
+    assert tagged(tmp_path)[0][path.name].music["tempo"] == FieldChange(("140",), (), 0.91)
+    assert str(id3.ID3(path)["TBPM"]) == "0"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_word_is_no_tempo_and_stays(tmp_path: Path, overwrite: bool) -> None:
+    path = one(tmp_path)
+    set_field(path, "flac", TEMPO="Moderato")
+    tagged(tmp_path, overwrite=overwrite)
+    assert (mutagen.File(path)["TEMPO"], mutagen.File(path)["BPM"]) == (["Moderato"], ["128"])
+
+
 def test_tempo_and_key_in_tags_around_the_audio_count(tmp_path: Path) -> None:
     path = one(tmp_path, "mp3")
     ape = apev2.APEv2()
@@ -250,6 +276,93 @@ def test_overwrite_replaces_other_values_and_leaves_equal_ones(tmp_path: Path) -
     assert written(path) == (("jazz",), ("90",), ("Am",))
 
 
+FREEFORM = "----:com.apple.iTunes:"
+
+
+@pytest.mark.parametrize(
+    ("container", "fields"),
+    [
+        ("flac", {"KEY": "Am", "INITIALKEY": "C", "TEMPO": "90"}),
+        ("mp3", {"TXXX:INITIALKEY": "Am", "TXXX:BPM": "99", "TKEY": "C"}),
+        ("m4a", {f"{FREEFORM}INITIALKEY": b"Am", f"{FREEFORM}BPM": b"99.5"}),
+        ("wma", {"KEY": "Am", "bpm": "99"}),
+        ("wavpack", {"Key": "Am", "InitialKey": "C", "Tempo": "99"}),
+    ],
+)
+def test_overwrite_leaves_no_contradiction_and_then_nothing_to_do(
+    tmp_path: Path, container: str, fields: dict[str, Any]
+) -> None:
+    path, file = one(tmp_path / "music", container), tmp_path / "plan.jsonl"
+    audio = mutagen.File(path)
+    for key, value in fields.items():
+        if container != "mp3":
+            audio.tags[key] = [value]
+        elif key.startswith("TXXX"):
+            audio.tags.add(id3.TXXX(encoding=0, desc=key[5:], text=[value]))
+        else:
+            audio.tags.add(id3.Frames[key](encoding=0, text=[value]))
+    audio.save()
+    before = path.read_bytes()
+    planned(path.parent, file, overwrite=True)
+    row, journal = applied(file)
+    after, found = path.read_bytes(), mutagen.File(path).tags
+    assert (row.status, written(path)) == ("tagged", (("Jazz",), ("128",), ("F#m",)))
+    texts = {str(value) for key in fields for value in (getattr(found[key], "text", None) or list(found[key]))}
+    assert texts <= {"128", "F#m", "b'128'", "b'F#m'"}
+    assert (applied(file)[0].status, path.read_bytes()) == ("kept", after)
+    assert (tagged(path.parent, overwrite=True)[0][path.name].status, path.read_bytes()) == ("kept", after)
+    assert journal is not None and restored(journal)[path.name].status == "restored"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("tempo", "key", "same"),
+    [
+        ("127.60", "F# minor", True),
+        ("128,0", "F#min", True),
+        ("128", "Gbm", True),
+        ("128.0", "G♭ Minor", True),
+        ("127.4", "F# major", False),
+        ("inf", "F#M", False),
+        ("127-129", "11A", False),
+    ],
+)
+def test_same_value_in_another_spelling_stays(tmp_path: Path, tempo: str, key: str, same: bool) -> None:
+    path = one(tmp_path)
+    set_field(path, "flac", GENRE="Jazz", BPM=tempo, INITIALKEY=key)
+    row = tagged(tmp_path, overwrite=True)[0][path.name]
+    assert row.status == ("kept" if same else "tagged")
+    assert written(path)[1:] == (((tempo,), (key,)) if same else (("128",), ("F#m",)))
+
+
+def test_value_that_is_not_plain_text_stays_and_is_named(tmp_path: Path) -> None:
+    wma, ape, mp4 = one(tmp_path / "wma", "wma"), one(tmp_path / "ape", "wavpack"), one(tmp_path / "mp4", "m4a")
+    values: dict[Path, tuple[str, Any]] = {
+        wma: ("WM/BeatsPerMinute", asf.ASFDWordAttribute(99)),
+        ape: ("BPM", apev2.APEValue(b"\1\2", apev2.BINARY)),
+        mp4: (f"{FREEFORM}BPM", MP4FreeForm(b"99\xff", dataformat=0)),
+    }
+    for path, (key, value) in values.items():
+        audio = mutagen.File(path)
+        audio.tags[key] = value if path == ape else [value]
+        audio.save()
+        row = tagged(path.parent, overwrite=True)[0][path.name]
+        assert (row.status, row.after, row.reason) == ("tagged", ("Jazz",), "keeps its tempo (not plain text)")
+        assert sorted(row.new_music) == ["key"]
+        now = mutagen.File(path).tags[key]
+        assert repr(now) == repr(value if path == ape else [value])
+
+
+def test_plan_does_not_replace_what_is_not_plain_text(tmp_path: Path) -> None:
+    path, file = one(tmp_path / "music", "wavpack"), tmp_path / "plan.jsonl"
+    planned(path.parent, file)
+    audio = mutagen.File(path)
+    audio.tags["BPM"] = apev2.APEValue(b"\1\2", apev2.BINARY)
+    audio.save()
+    row = applied(file)[0]
+    assert row.status == "failed" and "its tempo is not plain text: delete `tempo` in" in str(row.reason)
+
+
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     path = one(tmp_path)
     before = path.read_bytes()
@@ -267,11 +380,39 @@ def test_origin_of_an_earlier_genre_stays(tmp_path: Path) -> None:
     assert written(path) == (("Jazz",), ("128",), ("F#m",))
 
 
-@pytest.mark.parametrize("field", ["bpm", "InitialKey", "KEY", "WM/InitialKey"])
+@pytest.mark.parametrize("field", ["bpm", "InitialKey", "KEY", "WM/InitialKey", "Tempo", "BEATSPERMINUTE", "TKEY"])
 def test_genre_does_not_go_into_the_field_of_tempo_or_key(field: str) -> None:
     with pytest.raises(SettingsError, match="give --subgenre-field another name"):
         TagSettings(field=field, write_tempo_key=True)
     assert TagSettings(field=field).field == field
+
+
+def test_rows_without_an_answer_have_tempo_and_key_too(tmp_path: Path) -> None:
+    path = one(tmp_path)
+    (tmp_path / "link.flac").symlink_to(path)
+    (tmp_path / "broken.flac").write_text("no audio")
+    locked = path.with_name("locked.flac")
+    locked.write_bytes(path.read_bytes())
+    locked.chmod(0o444)
+    none = FieldChange((), (), None).__dict__
+    rows = tagged(tmp_path)[0]
+    for name in ("link.flac", "broken.flac", "locked.flac"):
+        row = rows[name].to_json()
+        assert (row["status"] != "tagged", row["tempo"], row["key"]) == (True, none, none), name
+    assert "tempo" not in tagged(tmp_path, write_tempo_key=False)[0]["link.flac"].to_json()
+
+
+def test_file_that_cannot_be_written_has_its_values_in_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = one(tmp_path)
+    set_field(path, "flac", BPM="99")
+
+    def fail(copy: Path, *_: object) -> None:
+        raise TagError(copy, "no")
+
+    monkeypatch.setattr(tags, "write", fail)
+    row = tagged(tmp_path)[0][path.name]
+    assert (row.status, row.reason, row.new_music) == ("failed", "no", {})
+    assert row.music == {"tempo": FieldChange(("99",), (), 0.91), "key": FieldChange((), (), 0.85)}
 
 
 # --- undone after edits ---
@@ -296,13 +437,50 @@ def test_later_edits_of_other_tags_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
-    [({"BPM": "64"}, "its tempo has"), ({"GENRE": "Bebop", "INITIALKEY": "Am"}, "its genre, key have")],
+    ("fields", "left", "reason"),
+    [
+        ({"BPM": "64"}, ((), ("64",), ()), "its tempo has changed since then and was kept"),
+        (
+            {"GENRE": "Bebop", "INITIALKEY": "Am"},
+            (("Bebop",), (), ("Am",)),
+            "its genre and key have changed since then and were kept",
+        ),
+    ],
 )
-def test_fields_that_were_changed_since_are_kept(tmp_path: Path, fields: dict[str, str], named: str) -> None:
+def test_fields_that_were_changed_since_are_kept_and_the_others_restored(
+    tmp_path: Path, fields: dict[str, str], left: tuple[object, ...], reason: str
+) -> None:
     path, row = edited(tmp_path, **fields)
-    assert row.status == "failed" and f"{named} changed since then" in str(row.reason)
-    assert "Jazz" in written(path)[0] or "128" in written(path)[1], "nothing was restored"
+    assert (row.status, row.reason, written(path)) == ("restored", reason, left)
+    assert (row.before, "tempo" in row.music, "key" in row.music) == (
+        () if "GENRE" in fields else ("Jazz",), "BPM" not in fields, "INITIALKEY" not in fields
+    ), "only what was restored"  # fmt: skip
+
+
+def test_file_in_which_everything_was_changed_since_is_left_as_it_is(tmp_path: Path) -> None:
+    path = one(tmp_path)
+    journal = tagged(tmp_path)[1]
+    set_field(path, "flac", GENRE="Bebop", BPM="64", INITIALKEY="Am")
+    before = path.read_bytes()
+    row = restored(journal)[path.name]
+    assert row.status == "failed" and "its genre, tempo and key have changed since then" in str(row.reason)
+    assert path.read_bytes() == before
+
+
+def test_key_is_restored_in_the_field_in_which_it_was_written(tmp_path: Path) -> None:
+    path = one(tmp_path)
+    set_field(path, "flac", KEY="Am")
+    journal = tagged(tmp_path, overwrite=True)[1]
+    set_field(path, "flac", INITIALKEY="Am")  # as another program adds it
+    row = restored(journal)[path.name]
+    assert (row.status, row.music["key"]) == ("restored", FieldChange(("F#m",), ("Am",), None))
+    assert (mutagen.File(path)["KEY"], mutagen.File(path)["INITIALKEY"]) == (["Am"], ["Am"])
+
+
+def test_only_what_was_restored_is_reported(tmp_path: Path) -> None:
+    _, row = edited(tmp_path, BPM="", GENRE="", GENRELAB="", TITLE="Better")
+    assert (row.status, row.before, row.after) == ("restored", (), ())
+    assert row.music == {"key": FieldChange(("F#m",), (), None)}
 
 
 def test_fields_that_were_removed_since_are_no_obstacle(tmp_path: Path) -> None:
@@ -312,7 +490,7 @@ def test_fields_that_were_removed_since_are_no_obstacle(tmp_path: Path) -> None:
 
 def test_file_that_was_restored_by_hand_is_unchanged(tmp_path: Path) -> None:
     _, row = edited(tmp_path, BPM="", INITIALKEY="", GENRE="", GENRELAB="", TITLE="Better")
-    assert row.status == "unchanged" and "has its earlier genre, tempo, key" in str(row.reason)
+    assert row.status == "unchanged" and "has its earlier genre, tempo and key" in str(row.reason)
 
 
 def test_genre_that_was_not_written_may_change(tmp_path: Path) -> None:
@@ -334,6 +512,16 @@ def test_renamed_and_edited_file_is_found_by_its_tempo(tmp_path: Path) -> None:
     assert written(renamed) == (("Metal",), (), ())
 
 
+def test_renamed_file_whose_tempo_was_changed_gets_its_earlier_genre(tmp_path: Path) -> None:
+    path = one(tmp_path)
+    journal = tagged(tmp_path)[1]
+    set_field(path, "flac", BPM="64")
+    renamed = path.rename(tmp_path / "new.flac")
+    row = restored(journal)["new.flac"]
+    assert (row.status, "its tempo has changed since then and was kept" in str(row.reason)) == ("restored", True)
+    assert written(renamed) == ((), ("64",), ())
+
+
 # --- the journal ---
 
 
@@ -342,9 +530,9 @@ def test_journal_has_the_changes_of_tempo_and_key(tmp_path: Path) -> None:
     journal = tagged(tmp_path, Describer(unknown_because=UNSURE))[1]
     line = json.loads(journal.read_text())
     assert (line["version"], line["after"], line["provenance"]) == (3, [], "")
-    assert line["music"]["tempo"] == {"before": [], "after": ["128"], "confidence": 0.91}
+    assert line["music"]["tempo"] == {"fields": {"BPM": []}, "after": ["128"], "confidence": 0.91}
     (entry,) = read_newest_first(journal)
-    assert isinstance(entry, Entry) and entry.music["key"] == FieldChange((), ("F#m",), 0.85)
+    assert isinstance(entry, Entry) and entry.music["key"] == WrittenMusic({"INITIALKEY": ()}, ("F#m",), 0.85)
 
 
 @pytest.mark.parametrize(
@@ -354,9 +542,14 @@ def test_journal_has_the_changes_of_tempo_and_key(tmp_path: Path) -> None:
         [],
         {"title": {}},
         {"key": None},
-        {"key": {"before": [], "after": "Am", "confidence": 1}},
-        {"key": {"before": [], "after": ["Am"], "confidence": "1"}},
-        {"key": {"before": [], "after": ["Am"]}},
+        {"key": {"fields": {"KEY": []}, "after": "Am", "confidence": 1}},
+        {"key": {"fields": {"KEY": []}, "after": ["Am"], "confidence": "1"}},
+        {"key": {"fields": {"KEY": []}, "after": ["Am"]}},
+        {"key": {"fields": {"TITLE": []}, "after": ["Am"], "confidence": 1}},
+        {"key": {"fields": {"BPM": []}, "after": ["Am"], "confidence": 1}},
+        {"key": {"fields": {}, "after": ["Am"], "confidence": 1}},
+        {"key": {"fields": ["KEY"], "after": ["Am"], "confidence": 1}},
+        {"key": {"fields": {"KEY": "Am"}, "after": ["Am"], "confidence": 1}},
     ],
 )
 def test_damaged_changes_are_named(tmp_path: Path, music: object) -> None:
@@ -409,7 +602,28 @@ def test_plan_without_a_new_genre_keeps_the_genre(tmp_path: Path) -> None:
     assert applied(file)[0].status == "tagged"
     assert written(path) == (("Metal",), ("60",), ("F#m",))
     again = applied(file)[0]
-    assert (again.status, again.reason, again.before) == ("kept", "has these tags", ("Metal",))
+    assert (again.status, again.reason, again.before) == ("kept", "has this key", ("Metal",))
+
+
+def test_plan_with_an_empty_value_leaves_the_field_as_it_is(tmp_path: Path) -> None:
+    path, file = one(tmp_path / "music"), tmp_path / "plan.jsonl"
+    planned(path.parent, file)
+    empty = {"old": [], "new": [], "confidence": 0.9}
+    nothing = applied(file, new=[], tempo=empty, key=empty)[0]
+    assert nothing.status == "failed" and "new is empty: delete the line" in str(nothing.reason)
+    assert applied(file, new=["Jazz"])[0].status == "tagged"
+    assert written(path) == (("Jazz",), (), ())
+
+
+@pytest.mark.parametrize("field", ["BPM", "InitialKey", "Tempo"])
+def test_plan_does_not_write_genre_and_tempo_into_one_field(tmp_path: Path, field: str) -> None:
+    path, file = one(tmp_path / "music"), tmp_path / "plan.jsonl"
+    planned(path.parent, file, field="SUBGENRE")
+    file.write_text(file.read_text().replace('"SUBGENRE"', f'"{field}"'))
+    before = path.read_bytes()
+    row, journal = applied(file)
+    assert row.status == "failed" and f"field {field} in line 1 is one of tempo or key" in str(row.reason)
+    assert (journal, path.read_bytes()) == (None, before)
 
 
 def test_plan_is_checked_against_the_file(tmp_path: Path) -> None:
@@ -426,7 +640,7 @@ def test_plan_is_checked_against_the_file(tmp_path: Path) -> None:
     [
         ({"tempo": "128"}, "tempo: must be an object with old, new, confidence"),
         ({"tempo": {"old": [], "new": ["fast"], "confidence": 0.9}}, "tempo: new must be one value, such as 128"),
-        ({"tempo": {"old": [], "new": [], "confidence": 0.9}}, "tempo: new must be one value, such as 128"),
+        ({"tempo": {"old": [], "new": ["1", "2"], "confidence": 0.9}}, "tempo: new must be one value, such as 128"),
         ({"key": {"old": [], "new": ["C major"], "confidence": 0.9}}, "key: new must be one value, such as F#m"),
         ({"key": {"old": [], "new": "C", "confidence": 0.9}}, "key: new must be a list of strings"),
         ({"key": {"old": [], "new": ["C"], "confidence": None}}, "key: confidence must be a number from 0 to 1"),

@@ -67,7 +67,7 @@ MAX_TEXT = 1 << 20
 MAX_CHUNKS = 1_000
 """Maximum number of chunks: about ten are usual."""
 
-_PREFIX = re.compile(r"^(?:----:[^:]*:|WM/)", re.IGNORECASE)
+_PREFIX = re.compile(r"^(?:----:[^:]*:|WM/|TXXX:)", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Fields = dict[str, list[str]]
@@ -85,7 +85,7 @@ class FileTags:
         genres: values of the genre field, as written (ID3 numbers as names), of the first tag that names a genre, else
             of the first tag with any value. For `separate_genres`.
         readable: False if a tag is damaged; the values of the others are there.
-        tempo, key: as written.
+        tempo, key: as written, of the first tag with a value that counts (see `values_that_count`).
     """
 
     credit: Credit = Credit()  # noqa: RUF009 - it is frozen
@@ -119,7 +119,7 @@ def read_file_tags(path: str | Path) -> FileTags:
 
 def _merge(found: Sequence[Fields], readable: bool) -> FileTags:
     def first(field: str) -> tuple[str, ...]:
-        return next((values for fields in found if (values := _clean(fields.get(field, ())))), ())
+        return next((values for fields in found if (values := values_that_count(field, fields.get(field, ())))), ())
 
     def ids(field: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_UUID.findall(" ".join(first(field)).casefold())))
@@ -138,6 +138,11 @@ def _merge(found: Sequence[Fields], readable: bool) -> FileTags:
         tempo=first("tempo"),
         key=first("key"),
     )
+
+
+def values_that_count(field: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Each value of a field once. A tempo needs a digit from 1 to 9: it is neither 0, for "unknown", nor `Moderato`."""
+    return tuple(text for text in _clean(values) if field != "tempo" or re.search("[1-9]", text))
 
 
 def _clean(values: Iterable[str]) -> tuple[str, ...]:
@@ -260,13 +265,17 @@ def _by_mutagen(kind: Callable[[Any], Any], path: Path, start: int) -> list[Fiel
 # --- the fields of one tag ---
 
 
+def field_of(key: str) -> str | None:
+    """The field of FIELDS that a key of any format belongs to; None: another one."""
+    return FIELDS.get("".join(c for c in _PREFIX.sub("", key).casefold() if c.isalnum()))
+
+
 def _fields(tags: Any) -> Fields:
     """The known fields of a tag that mutagen has read."""
     fields: Fields = defaultdict(list)
     for key, values in _pairs(tags):
-        plain = "".join(c for c in _PREFIX.sub("", key).casefold() if c.isalnum())
-        if plain in FIELDS:
-            fields[FIELDS[plain]] += [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+        if (field := field_of(key)) is not None:
+            fields[field] += [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
     return fields
 
 

@@ -42,7 +42,9 @@ def tag(
             min=1, metavar="N", help="Write up to N genres; each must reach the required confidence.  [default: 1]"
         ),
     ] = None,
-    overwrite: Annotated[bool, options.flag("--overwrite", "Also tag files that already have a genre.")] = False,
+    overwrite: Annotated[
+        bool, options.flag("--overwrite", "Also replace a genre, tempo or key that a file has.")
+    ] = False,
     subgenre_field: Annotated[
         str | None,
         options.value_option("NAME", "Write into this field, such as SUBGENRE, and leave the genre as it is."),
@@ -66,7 +68,8 @@ def tag(
     tests. If the model's tests do not support that for any genre, a confidence of 50 % is required instead. Without
     --genre-map the usual names are written, and a file's own spelling or synonym stays. --write-tempo-key writes a
     tempo (a whole number of beats per minute) whose confidence is at least 60 %, and a key (such as F#m) at 80 %, also
-    into files that have a genre or get none; --overwrite replaces earlier ones. Exit 1 if a file could not be tagged.
+    into files that have a genre or get none; --overwrite replaces earlier ones, unless they have the same value in
+    another spelling. Exit 1 if a file could not be tagged.
 
     Example: genrelab tag ~/Music --dry-run
     """
@@ -138,8 +141,8 @@ def untag(
 ) -> None:
     """Restore the tags as they were before `tag`, byte for byte.
 
-    Renamed files are found by their audio. If other tags were edited since, they stay, and only what `tag` wrote is
-    restored. Exit 1 if a file could not be restored.
+    Renamed files are found by their audio. If tags were edited since, they stay, and only what `tag` wrote and is still
+    there is restored. Exit 1 if a file could not be restored.
 
     Example: genrelab untag ~/Music/.genrelab/tags-20260131T120000Z.jsonl
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
-from collections.abc import Collection, Sized
+from collections.abc import Collection, Sequence, Sized
 
 from genrelab.core.errors import printable
 
@@ -21,6 +21,11 @@ def join_first(names: Collection[str], *, most: int = 5) -> str:
     """The first `most` names: `a, b, c and 4 more`."""
     shown = ", ".join(printable(n) for n in itertools.islice(names, most))
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
+def join_all(names: Sequence[str]) -> str:
+    """All names joined for a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def pluralize(things: Sized | int, what: str, plural: str | None = None) -> str:

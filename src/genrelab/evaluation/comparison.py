@@ -119,8 +119,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, p_values[i] * (len(p_values) - rank)))
         adjusted[i] = worst
     return adjusted
-
-
-def join_all(names: Sequence[str]) -> str:
-    """All names joined for a sentence: `a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

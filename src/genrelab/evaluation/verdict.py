@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from genrelab.core.errors import printable
-from genrelab.core.text import pluralize
-from genrelab.evaluation.comparison import BASELINE, join_all
+from genrelab.core.text import join_all, pluralize
+from genrelab.evaluation.comparison import BASELINE
 from genrelab.evaluation.percent import format_percent
 
 Facts = Mapping[str, Any]

@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from genrelab.core.errors import printable
-from genrelab.core.text import join_first, pluralize
-from genrelab.evaluation.comparison import join_all
+from genrelab.core.text import join_all, join_first, pluralize
 from genrelab.evaluation.percent import format_number, format_percent
 from genrelab.evaluation.verdict import RunFacts, Verdict
 

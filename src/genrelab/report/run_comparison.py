@@ -11,9 +11,8 @@ from typing import Any
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import printable
 from genrelab.core.storage import Folder
-from genrelab.core.text import join_first, pluralize
+from genrelab.core.text import join_all, join_first, pluralize
 from genrelab.evaluation import comparison
-from genrelab.evaluation.comparison import join_all
 from genrelab.evaluation.verdict import Verdict, reach_verdict
 from genrelab.report.leaderboard import HEADERS, LeaderboardRow
 from genrelab.report.page.blocks import Section, Table, render

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -144,6 +145,23 @@ class MusicValue:
     text: str
     confidence: float
     counts: bool
+
+    def is_in(self, texts: Sequence[str]) -> bool:
+        """Do all of these texts have this value, such as 127.60 for 128, or Gbm for F#m? False if there are none."""
+        return bool(texts) and all(_meaning(text) == _meaning(self.text) for text in texts)
+
+
+_KEY_TEXT = re.compile("([A-G])([#♯b♭]?) ?(m|(?i:min|minor)|)(?:M|(?i:maj|major))?")
+
+
+def _meaning(text: str) -> object:
+    """Semitones above C and the mode of a key, a rounded tempo, or another text itself."""
+    if key := _KEY_TEXT.fullmatch(text):
+        tonic = "C D EF G A B".index(key[1]) + (key[2] in ("#", "♯")) - (key[2] in ("b", "♭"))
+        return tonic % 12, bool(key[3])
+    with suppress(ValueError, OverflowError):
+        return round(float(text.replace(",", ".")))
+    return text
 
 
 def find_music(prediction: Prediction) -> dict[str, MusicValue]:

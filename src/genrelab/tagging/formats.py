@@ -12,6 +12,7 @@ ID3v2, the most complicated one, has its own file: `id3.py`.
 
 Only ID3v2 and ASF define a field for the key. Elsewhere `INITIALKEY` is what Mixxx, Traktor, Serato, Rekordbox and
 beets read; Picard and VirtualDJ use `KEY`. A file that has `KEY` keeps it: the new key is then written there.
+Every other field of the same tag that is read as tempo or key, such as `TEMPO`, also gets the new value.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from genrelab.audio.content_hash import atoms
+from genrelab.audio.file_tags import field_of, values_that_count
 from genrelab.audio.tag_blocks import APEV2, TagBlock, read_at, tags_after, tags_before
 from genrelab.core.errors import TagError
 
@@ -46,17 +48,25 @@ class TagFormat:
     genre, field_pattern = "GENRE", "{}"
     tempo = "BPM"
     musical_keys: tuple[str, ...] = ("INITIALKEY", "KEY")
+    keys_have_case = False
 
     def key(self, field: str | None) -> str:
         """The key of a field; None: the genre's own."""
         return self.genre if field is None else self.field_pattern.format(field)
 
-    def music_key(self, tags: Any, name: str) -> str:
-        """The key of TEMPO or KEY: the first one that is in use, otherwise the one that most programs read."""
-        if name == TEMPO:
-            return self.tempo
-        in_use = (key for key in self.musical_keys if tags is not None and self.get(tags, key))
-        return next(in_use, self.musical_keys[0])
+    def music_keys(self, tags: Any, name: str) -> tuple[str, ...]:
+        """The keys to write for TEMPO or KEY: the usual one, and every other one that has a value."""
+        usual = (self.tempo,) if name == TEMPO else self.musical_keys
+        known = [key for key in tags.keys() if field_of(key) == name] if tags else []  # noqa: SIM118 - not a dictionary
+        in_use = [key for key in known if values_that_count(name, self.get(tags, key))]
+        in_use = sorted({key if self.keys_have_case else key.upper() for key in in_use})
+        return tuple(dict.fromkeys((next((key for key in usual if key in in_use), usual[0]), *in_use)))
+
+    def keeps_its_form(self, tags: Any, key: str) -> bool:
+        """Is the value of a key still the same after it was replaced by its own text? Changes `tags`."""
+        before = repr(tags.get(key))
+        self.put(tags, key, self.get(tags, key))
+        return repr(tags.get(key)) == before
 
     def load(self, kind: Any, path: Path) -> Any:
         """Mutagen's object for a file of the class `kind`; its `tags` may be None."""
@@ -124,14 +134,17 @@ class Mp4(TagFormat):
 
     genre, field_pattern = "©gen", "----:com.apple.iTunes:{}"
     tempo, musical_keys = "tmpo", ("----:com.apple.iTunes:initialkey", "----:com.apple.iTunes:KEY")
+    keys_have_case = True
 
     def get(self, tags: Any, key: str) -> list[str]:
         return [bytes(v).decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in tags.get(key, [])]
 
     def put(self, tags: Any, key: str, values: Sequence[Any]) -> None:
+        from mutagen.mp4 import MP4FreeForm
+
         kind = int if key == self.tempo else str
         freeform = key.startswith("----")
-        super().put(tags, key, [str(v).encode() for v in values] if freeform else [kind(v) for v in values])
+        super().put(tags, key, [MP4FreeForm(str(v).encode()) if freeform else kind(v) for v in values])
 
     def save(self, audio: Any, path: Path, new_values: FieldValues) -> None:
         size = path.stat().st_size
@@ -145,6 +158,7 @@ class Asf(TagFormat):
     """Windows Media."""
 
     genre, tempo, musical_keys = "WM/Genre", "WM/BeatsPerMinute", ("WM/InitialKey", "INITIALKEY")
+    keys_have_case = True
 
     def items(self, audio: Any) -> Iterator[tuple[str, str]]:
         for key, value in audio.tags:

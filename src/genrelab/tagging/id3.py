@@ -33,12 +33,16 @@ class Id3(TagFormat):
 
     genre, field_pattern = "TCON", "TXXX:{}"
     tempo, musical_keys = "TBPM", ("TKEY",)
+    keys_have_case = True
 
     def load(self, kind: Any, path: Path) -> Any:
         return kind(path, translate=False, load_v1=False)
 
     def get(self, tags: Any, key: str) -> list[str]:
         return [str(text) for frame in tags.getall(key) for text in frame.text]
+
+    def keeps_its_form(self, tags: Any, key: str) -> bool:
+        return True  # a text frame has only texts and an encoding that suits them
 
     def put(self, tags: Any, key: str, values: Sequence[str | bytes]) -> None:
         from mutagen import id3

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
+from genrelab.audio.file_tags import field_of
 from genrelab.core.errors import TagError
 from genrelab.tagging.formats import KEY, TEMPO
 
@@ -44,6 +45,21 @@ class FieldChange:
 
 
 @dataclass(frozen=True)
+class WrittenMusic:
+    """The tempo or the key that was written into a file.
+
+    Attributes:
+        fields: the keys of the tag that were written, such as `BPM`, and their earlier values.
+        after: the new value of each.
+        confidence: of the new value.
+    """
+
+    fields: Mapping[str, tuple[str, ...]]
+    after: tuple[str, ...]
+    confidence: float | None
+
+
+@dataclass(frozen=True)
 class Entry:
     """One file that was tagged.
 
@@ -57,7 +73,7 @@ class Entry:
         size_before, sha256_before: of the whole file before.
         sha256_after: of the whole file after.
         undo: the patch from the later file to the earlier one.
-        music: the changes of tempo and key.
+        music: the written tempo and key.
     """
 
     path: str
@@ -72,7 +88,7 @@ class Entry:
     sha256_before: str
     sha256_after: str
     undo: bytes
-    music: Mapping[str, FieldChange] = dataclasses.field(default_factory=dict)
+    music: Mapping[str, WrittenMusic] = dataclasses.field(default_factory=dict)
 
     def to_line(self) -> bytes:
         """JSON, ASCII only, so that names that are not UTF-8 survive the round trip."""
@@ -193,13 +209,16 @@ def text_tuple(values: object, name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _parse_music(changes: object) -> dict[str, FieldChange]:
+def _parse_music(changes: object) -> dict[str, WrittenMusic]:
     if not isinstance(changes, dict) or not set(changes) <= {TEMPO, KEY}:
         raise ValueError("music has other fields than tempo and key")
-    return {
-        name: FieldChange(text_tuple(change["before"], name), text_tuple(change["after"], name), change["confidence"])
-        for name, change in changes.items()
-    }
+    found = {}
+    for name, change in changes.items():
+        fields = {key: text_tuple(values, name) for key, values in dict(change["fields"]).items()}
+        if not fields or any(field_of(key) != name for key in fields):
+            raise ValueError(f"{name} has a field of something else")
+        found[name] = WrittenMusic(fields, text_tuple(change["after"], name), change["confidence"])
+    return found
 
 
 def _check_types(entry: Entry) -> None:

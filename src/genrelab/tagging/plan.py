@@ -9,7 +9,7 @@ Each other line is a file to change, with its path below the root:
     {"path": "a/b.mp3", "audio_sha256": "…", "old": ["Rock"], "new": ["Punk"], "confidence": 0.83}
 
 If the tempo or key of the file changes, too, the line has `"tempo": {"old": [], "new": ["128"], "confidence": 0.91}` or
-`"key"` in the same form. `new` is then empty if the genre stays.
+`"key"` in the same form. `new` is empty where the genre, the tempo or the key stays.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.audio.files import common_folder, find_audio_files, path_below
 from genrelab.core.errors import SettingsError, TagError, printable
 from genrelab.core.progress import Notify, ignore
-from genrelab.core.text import is_printable_line, join_first
+from genrelab.core.text import is_printable_line, join_all
 from genrelab.tagging import replace_file, tags
 from genrelab.tagging.classify import Classify
 from genrelab.tagging.formats import KEY, MUSIC_TEXTS, TEMPO
 from genrelab.tagging.journal import FieldChange, text_tuple
 from genrelab.tagging.new_file import new_file
-from genrelab.tagging.tag import TagSettings, Write, check_field, tag_files, would_tag
+from genrelab.tagging.tag import TagSettings, Write, check_field, is_music_field, tag_files, would_tag
 from genrelab.tagging.write_tag import (
     Candidate,
     OnResult,
@@ -193,7 +193,7 @@ def _check_line(file: Path, number: int, text: bytes, header: PlanHeader) -> tup
     """The file of a line and what to write into it; or the result if nothing is written."""
     where, root = f"{file}, line {number}", Path(header.root)
     try:
-        line = _parse_line(text)
+        line = _parse_line(text, header.field)
     except (ValueError, RecursionError) as e:
         return TagResult(where, "failed", reason=" ".join(str(e).split()))
     path = root / line.path
@@ -202,7 +202,7 @@ def _check_line(file: Path, number: int, text: bytes, header: PlanHeader) -> tup
         candidate = Candidate(path, replace_file.file_stamp(path), tags.read(path, header.field))
         if sha256_of_audio(path) != line.audio_sha256:
             raise TagError(path, f"its audio changed after the plan was made ({where}): make a new plan")
-        row = _left_to_write(path, line, candidate.found.genres, where)
+        row = _left_to_write(path, line, candidate.found, where)
         if row.status == "kept":
             return row
         replace_file.check_writable(path)
@@ -213,18 +213,20 @@ def _check_line(file: Path, number: int, text: bytes, header: PlanHeader) -> tup
     return candidate, row
 
 
-def _left_to_write(path: Path, line: PlanLine, genres: tuple[str, ...], where: str) -> TagResult:
+def _left_to_write(path: Path, line: PlanLine, found: tags.GenreTag, where: str) -> TagResult:
     """The result, without what the file already has; raises TagError if it has something else than the plan says."""
-    now = {"genre": genres, **tags.read_music(path)}
+    now = {"genre": found.genres, **tags.read_music(path)}
     old = {"genre": line.old, **{name: change.before for name, change in line.music.items()}}
     new = {"genre": line.new, **{name: change.after for name, change in line.music.items()}}
-    left = {name: values for name, values in new.items() if values and now[name] != values}
+    left = {n: values for n, values in new.items() if values and now[n] != values and not found.has_music(n, values)}
     if changed := [name for name in left if now[name] != old[name]]:
-        raise TagError(path, f"its {join_first(changed)} changed after the plan was made ({where}): make a new plan")
+        raise TagError(path, f"its {join_all(changed)} changed after the plan was made ({where}): make a new plan")
     music = {name: change for name, change in line.music.items() if name in left}
-    row = TagResult(str(path), "tagged", genres, left.get("genre", ()), line.confidence, music=music)
-    has = "has these tags" if line.music else "has this genre"
-    return row if left else replace(row, status="kept", reason=has)
+    if odd := [name for name in music if name not in found.music]:
+        raise TagError(path, f"its {odd[0]} is not plain text: delete `{odd[0]}` in {where} to leave it as it is")
+    row = TagResult(str(path), "tagged", found.genres, left.get("genre", ()), line.confidence, music=music)
+    has = join_all([name for name, values in new.items() if values])
+    return row if left else replace(row, status="kept", reason=f"has this {has}")
 
 
 # --- read it ---
@@ -234,16 +236,15 @@ def _open_plan(file: Path) -> BinaryIO:
     try:
         return file.open("rb")
     except OSError as e:
-        raise SettingsError(
-            f"{printable(str(file))}: cannot be read ({e.strerror}): give a file written by --plan"
-        ) from e
+        reason = f"cannot be read ({e.strerror}): give a file written by --plan"
+        raise SettingsError(f"{printable(str(file))}: {reason}") from e
 
 
 def _read_header(file: Path, f: BinaryIO) -> PlanHeader:
     where = f"{printable(str(file))}, line 1"
     try:
-        fields = _parse_object(f.readline().removeprefix(b"\xef\xbb\xbf"), tuple(PlanHeader.__annotations__))
-        header = PlanHeader(**fields)
+        line = f.readline().removeprefix(b"\xef\xbb\xbf")
+        header = PlanHeader(**_parse_object(line, tuple(PlanHeader.__annotations__)))
         _require(isinstance(header.root, str) and Path(header.root).is_absolute(), "root must be an absolute path")
         _require(isinstance(header.model, str) and is_printable_line(header.model), "model must be a name")
         _require(header.field is None or isinstance(header.field, str), "field must be null or a name")
@@ -256,17 +257,17 @@ def _read_header(file: Path, f: BinaryIO) -> PlanHeader:
     return header
 
 
-def _parse_line(text: bytes) -> PlanLine:
+def _parse_line(text: bytes, field: str | None) -> PlanLine:
     fields = _parse_object(text, ("path", "audio_sha256", *CHANGE), optional=(TEMPO, KEY))
     _require(isinstance(fields["path"], str), "path must be a string")
     audio = fields["audio_sha256"]
-    _require(
-        isinstance(audio, str) and bool(re.fullmatch("[0-9a-f]{64}", audio)),
-        "audio_sha256 must be 64 hexadecimal digits",
-    )
+    is_hash = isinstance(audio, str) and re.fullmatch("[0-9a-f]{64}", audio) is not None
+    _require(is_hash, "audio_sha256 must be 64 hexadecimal digits")
     genre = _parse_change({name: fields[name] for name in CHANGE}, "")
-    music = {name: _parse_change(fields[name], f"{name}: ") for name in (TEMPO, KEY) if name in fields}
+    changes = {name: _parse_change(fields[name], f"{name}: ") for name in (TEMPO, KEY) if name in fields}
+    music = {name: change for name, change in changes.items() if change.after}  # the others stay
     _require(bool(genre.after or music), "new is empty: delete the line to leave the file as it is")
+    _require(not (music and is_music_field(field)), f"field {field} in line 1 is one of tempo or key: change it there")
     for name in genre.after:
         _require(bool(name.strip()) and is_printable_line(name), f"new has {name!r}, which cannot be a genre")
     for name, change in music.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -42,6 +42,7 @@ class RenamedFiles:
             lambda path: replace_file.sha256(path) == entry.sha256_after,
             lambda path: _has_tags(path, entry, "after"),
             lambda path: _has_tags(path, entry, "before"),
+            lambda path: _has_tags(path, entry, "after", enough=any),
         )
         for fits in by_closeness:
             found = [candidate for candidate in candidates if _safely(fits, candidate)]
@@ -74,11 +75,15 @@ class RenamedFiles:
         return self._by_audio
 
 
-def _has_tags(path: Path, entry: Entry, when: Literal["before", "after"]) -> bool:
+def _has_tags(
+    path: Path, entry: Entry, when: Literal["before", "after"], *, enough: Callable[[Iterable[bool]], bool] = all
+) -> bool:
     """Are the fields that were written as they were before, or after?"""
-    found = tags.read(path, entry.field)
-    genre = not entry.after or found.values == getattr(entry, when)
-    return genre and all(found.music[name] == getattr(change, when) for name, change in entry.music.items())
+    written = {key: {"before": v, "after": one.after} for one in entry.music.values() for key, v in one.fields.items()}
+    found = tags.read_keys(path, written)
+    same = [found[key] == values[when] for key, values in written.items()]
+    genre = [tags.read(path, entry.field).values == getattr(entry, when)] if entry.after else []
+    return enough([*genre, *same])
 
 
 def _safely(fits: Callable[[Path], bool], path: Path) -> bool:

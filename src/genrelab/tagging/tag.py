@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from genrelab.audio.file_tags import field_of
 from genrelab.audio.files import common_folder, find_audio_files, why_unreadable
 from genrelab.core.errors import DecodeError, SettingsError, TagError
 from genrelab.core.progress import Notify, ignore
-from genrelab.core.text import join_first
+from genrelab.core.text import join_all, join_first
 from genrelab.predict.prediction import Prediction
 from genrelab.tagging import replace_file, tags
 from genrelab.tagging.classify import Classify, GenreChoice, find_music
+from genrelab.tagging.formats import KEY, TEMPO
 from genrelab.tagging.journal import FieldChange
 from genrelab.tagging.write_tag import (
     Candidate,
@@ -33,10 +35,6 @@ from genrelab.tagging.write_tag import (
 
 Write = Callable[[Candidate, TagResult, str], TagResult]
 """Writes a row into a file, and returns the result; the text is the model's name."""
-
-
-MUSIC_FIELDS = ("bpm", "key", "initialkey", "wm/beatsperminute", "wm/initialkey")
-"""Fields of tempo and key that could also be the name of a field for genres, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class TagSettings:
 
     def __post_init__(self) -> None:
         check_field(self.field)
-        if self.write_tempo_key and (self.field or "").casefold() in MUSIC_FIELDS:
+        if self.write_tempo_key and is_music_field(self.field):
             raise SettingsError(
                 f"--write-tempo-key writes into {self.field}, too: give --subgenre-field another name, such as SUBGENRE"
             )
@@ -74,6 +72,11 @@ def check_field(name: str | None) -> None:
     if name is not None and name.casefold() in ("genre", tags.PROVENANCE.casefold()):
         taken = f"GENRE or {tags.PROVENANCE}"
         raise SettingsError(f"--subgenre-field must not be {taken}: use a name such as SUBGENRE. Received: {name}")
+
+
+def is_music_field(name: str | None) -> bool:
+    """Is this field read as tempo or key?"""
+    return name is not None and field_of(name) in (TEMPO, KEY)
 
 
 def tag(
@@ -132,6 +135,14 @@ def tag_files(
     files: Iterable[Path | DecodeError], classify: Classify, settings: TagSettings, write: Write
 ) -> Iterator[TagResult]:
     """The result of each file, in order; `write` is called for each file to change."""
+    unread = _keep(dict.fromkeys((TEMPO, KEY), ())) if settings.write_tempo_key else {}
+    for row in _tag_each(files, classify, settings, write):
+        yield row if row.music else replace(row, music=unread)
+
+
+def _tag_each(
+    files: Iterable[Path | DecodeError], classify: Classify, settings: TagSettings, write: Write
+) -> Iterator[TagResult]:
     waiting: deque[Candidate | TagResult] = deque()
 
     def files_to_classify() -> Iterator[Path]:
@@ -181,21 +192,29 @@ def _decide(candidate: Candidate, prediction: Prediction, settings: TagSettings)
     if prediction.error is not None or prediction.genre is None or prediction.confidence is None:
         reason = prediction.error or "not classified"
         return TagResult(path, "failed", before, reason=reason, music=_keep(candidate.music))
-    if before and not settings.overwrite:  # only its tempo or key is missing
-        row = TagResult(path, "kept", before, reason="has a genre")
-    else:
-        row = _decide_genre(candidate, prediction, settings.choice)
-    row = replace(row, music=_decide_music(candidate, prediction, overwrite=settings.overwrite))
-    return replace(row, status="tagged") if row.new_music else row
+    only_music = bool(before) and not settings.overwrite  # its tempo or key is missing
+    row = TagResult(path, "kept", before) if only_music else _decide_genre(candidate, prediction, settings.choice)
+    music, odd = _decide_music(candidate, prediction, overwrite=settings.overwrite)
+    row = replace(row, music=music)
+    genre = ("keeps its genre" if row.new_music else "has a genre") if only_music else row.reason
+    reasons = (genre, f"keeps its {join_all(odd)} (not plain text)" if odd else None)
+    status = "tagged" if row.new_music else row.status
+    return replace(row, status=status, reason="; ".join(filter(None, reasons)) or None)
 
 
-def _decide_music(candidate: Candidate, prediction: Prediction, *, overwrite: bool) -> dict[str, FieldChange]:
-    changes, found = _keep(candidate.music), find_music(prediction)
-    for name, before in candidate.music.items():
-        if (value := found.get(name)) is not None:
-            writes = value.counts and before != (value.text,) and (overwrite or not before)
-            changes[name] = FieldChange(before, (value.text,) if writes else (), value.confidence)
-    return changes
+def _decide_music(
+    candidate: Candidate, prediction: Prediction, *, overwrite: bool
+) -> tuple[dict[str, FieldChange], list[str]]:
+    """The changes of tempo and key, and the names of those that stay as their values are not plain text."""
+    changes, odd = _keep(candidate.music), []
+    for name, value in find_music(prediction).items() if candidate.music else ():
+        before, after = candidate.music[name], (value.text,)
+        there = value.is_in(before) or candidate.found.has_music(name, after)
+        wanted = value.counts and (overwrite or not before) and not there
+        if wanted and name not in candidate.found.music:
+            odd.append(name)
+        changes[name] = FieldChange(before, after if wanted and name not in odd else (), value.confidence)
+    return changes, odd
 
 
 def _decide_genre(candidate: Candidate, prediction: Prediction, choice: GenreChoice) -> TagResult:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ class GenreTag:
             names a genre counts, such as a second ID3v2 tag, APEv2, or the INFO list of a WAV.
         no_genre: without a genre, the text in its place that names none, such as `Other`.
         provenance: values of the field with the origin.
-        music: raw values of TEMPO and KEY, in the tag that is written.
+        music: for TEMPO and KEY, the keys to write in that tag, and their raw values. A name is missing if a value
+            is not plain text, such as binary data, which `untag` could not restore in a file that was edited.
     """
 
     kind: Any
@@ -61,7 +63,11 @@ class GenreTag:
     genres: tuple[str, ...]
     no_genre: tuple[str, ...]
     provenance: tuple[str, ...]
-    music: Mapping[str, tuple[str, ...]]
+    music: Mapping[str, Mapping[str, tuple[str, ...]]]
+
+    def has_music(self, name: str, texts: tuple[str, ...]) -> bool:
+        """Do all keys to write for TEMPO or KEY have these values?"""
+        return name in self.music and all(values == texts for values in self.music[name].values())
 
 
 def read(path: Path, field: str | None = None) -> GenreTag:
@@ -76,7 +82,10 @@ def read(path: Path, field: str | None = None) -> GenreTag:
         tags = tag_format.load(kind, path).tags
         values = _values(tag_format, tags, tag_format.key(field))
         provenance = _values(tag_format, tags, tag_format.key(PROVENANCE))
-        music = {name: _values(tag_format, tags, tag_format.music_key(tags, name)) for name in (TEMPO, KEY)}
+        music = {name: _values_of(tag_format, tags, tag_format.music_keys(tags, name)) for name in (TEMPO, KEY)}
+        if tags is not None:
+            keeps = partial(tag_format.keeps_its_form, tags)
+            music = {name: values for name, values in music.items() if all(map(keeps, values))}
     texts = values if field is not None else read_file_tags(path).genres
     genres = separate_genres(texts)
     no_genre = () if genres else tuple(text.strip() for text in texts if text.strip())
@@ -94,13 +103,25 @@ def read_genres(path: Path, field: str | None = None) -> tuple[str, ...]:
 
 
 def read_music(path: Path) -> dict[str, tuple[str, ...]]:
-    """TEMPO and KEY of a file, from all its tags. A tempo of 0, which some programs write for "unknown", is none.
+    """TEMPO and KEY of a file, from all its tags.
 
     Raises:
         OSError: it cannot be read.
     """
     found = read_file_tags(path)
-    return {TEMPO: tuple(text for text in found.tempo if text.strip("0.,")), KEY: found.key}
+    return {TEMPO: found.tempo, KEY: found.key}
+
+
+def read_keys(path: Path, keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Raw values of these keys of the tag that is written.
+
+    Raises:
+        TagError: not a container with tags, or damaged.
+        OSError: it cannot be read.
+    """
+    with _mutagen_errors(path):
+        tag_format, kind = _format_of(path)
+        return _values_of(tag_format, tag_format.load(kind, path).tags, keys)
 
 
 def write(
@@ -117,7 +138,7 @@ def write(
         found: the result of `read`.
         values: genres to write; None: the genre and its origin stay.
         provenance: the origin, such as `genrelab 0.3.0 svm p=0.83`.
-        music: values of TEMPO or KEY to write; one that is missing stays.
+        music: keys of tempo and key, and the values to write.
 
     Raises:
         TagError: it cannot be written without loss. The copy is then unusable.
@@ -126,7 +147,7 @@ def write(
     with _mutagen_errors(path):
         tag_format = _FORMATS[found.kind.__name__]
         audio = tag_format.load(found.kind, path)
-        new_values = {tag_format.music_key(audio.tags, name): list(texts) for name, texts in (music or {}).items()}
+        new_values = {key: list(texts) for key, texts in (music or {}).items()}
         if values is not None:
             new_values |= {tag_format.key(found.field): list(values), tag_format.key(PROVENANCE): list(provenance)}
         before, around = _other_tags(tag_format, audio, new_values), tag_format.other_blocks(path)
@@ -194,6 +215,10 @@ def _format_of(path: Path) -> tuple[TagFormat, Any]:
 
 def _values(tag_format: TagFormat, tags: Any, key: str) -> tuple[str, ...]:
     return tuple(tag_format.get(tags, key)) if tags is not None else ()
+
+
+def _values_of(tag_format: TagFormat, tags: Any, keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    return {key: _values(tag_format, tags, key) for key in keys}
 
 
 def _other_tags(tag_format: TagFormat, audio: Any, our_keys: Iterable[str]) -> Counter[tuple[str, str]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.core.errors import TagError
 from genrelab.core.progress import Notify, ignore
-from genrelab.core.text import join_first
+from genrelab.core.text import join_all
 from genrelab.tagging import binary_patch, replace_file, tags
 from genrelab.tagging.journal import FOLDER, Entry, FieldChange, UnreadableLine, lock, read_newest_first
 from genrelab.tagging.renamed import RenamedFiles
@@ -19,7 +21,7 @@ from genrelab.tagging.write_tag import OnResult, TagResult, failed_result
 def untag(journal: Path, show: OnResult, notify: Notify = ignore) -> None:
     """Restore the tags of every file in a journal, byte for byte, the last one first.
 
-    If other tags of a file changed since then, they stay, and what was written is restored if it is still there. A
+    If tags of a file were edited since then, they stay, and what was written is restored if it is still there. A
     file that was renamed or moved inside FOLDER, even to the name of another, is found by its audio and keeps its new
     name.
 
@@ -93,37 +95,67 @@ def _restore_file(path: Path, entry: Entry, seen: replace_file.FileStamp) -> Tag
             raise TagError(path, "the journal would change more than tags: refused")
         replace_file.copy_attributes(copy, path)
         replace_file.replace_if_unchanged(copy, path, seen)
-    return _restored_result(path, entry)
+    music = {name: one.fields for name, one in entry.music.items()}
+    return _restored_result(path, entry, _StillWritten(bool(entry.after), music, ()))
 
 
-def _restored_result(path: Path, entry: Entry, reason: str | None = None) -> TagResult:
-    music = {name: FieldChange(c.after, c.before, None) for name, c in entry.music.items()}
-    return TagResult(str(path), "restored", entry.after, entry.before, reason=reason, music=music)
+def _restored_result(path: Path, entry: Entry, restored: _StillWritten, reason: str | None = None) -> TagResult:
+    before, after = (entry.after, entry.before) if restored.genre else ((), ())
+    music = {
+        name: FieldChange(entry.music[name].after, tuple(dict.fromkeys(itertools.chain(*fields.values()))), None)
+        for name, fields in restored.music.items()
+    }
+    return TagResult(str(path), "restored", before, after, reason=reason, music=music)
+
+
+@dataclass(frozen=True)
+class _StillWritten:
+    """What `tag` wrote and a file still has.
+
+    Attributes:
+        genre: the genre or its origin?
+        music: for TEMPO and KEY, the keys of the tag and their earlier values.
+        changed: names of what was edited since.
+    """
+
+    genre: bool
+    music: Mapping[str, Mapping[str, tuple[str, ...]]]
+    changed: Sequence[str]
+
+
+def _still_written(path: Path, entry: Entry, found: tags.GenreTag) -> _StillWritten:
+    earlier = not entry.after or (found.values == entry.before and found.provenance == entry.provenance_before)
+    edited = not earlier and found.values != entry.after
+    music, changed = {}, ["genre"] if edited else []
+    for name, one in entry.music.items():
+        now = tags.read_keys(path, one.fields)
+        differ = {key: before for key, before in one.fields.items() if now[key] != before}
+        ours = {key: before for key, before in differ.items() if now[key] == one.after}
+        if ours:
+            music[name] = ours
+        if len(ours) < len(differ):
+            changed.append(name)
+    return _StillWritten(not earlier and not edited, music, changed)
 
 
 def _restore_fields(path: Path, entry: Entry, seen: replace_file.FileStamp) -> TagResult:
-    """Restore only the fields that `tag` wrote, in a file that was edited since then; all of them, or none."""
+    """Restore only the fields that `tag` wrote, in a file that was edited since then; what was edited stays."""
     found = tags.read(path, entry.field)
-    has_genre = not entry.after or (found.values == entry.before and found.provenance == entry.provenance_before)
-    music = {name: change for name, change in entry.music.items() if found.music[name] != change.before}
-    if has_genre and not music:
-        what = join_first([*(["genre"] if entry.after else []), *entry.music])
+    left = _still_written(path, entry, found)
+    edited = f"its {join_all(left.changed)} {'has' if len(left.changed) == 1 else 'have'} changed since then"
+    if not left.genre and not left.music:
+        if left.changed:
+            raise TagError(path, f"{edited}, by hand or by a later `tag`: undo that first")
+        what = join_all([*(["genre"] if entry.after else []), *entry.music])
         return TagResult(str(path), "unchanged", reason=f"has its earlier {what}; other tags have changed since then")
-    changed = [name for name, change in music.items() if found.music[name] != change.after]
-    if not has_genre and found.values != entry.after:
-        changed.insert(0, "genre")
-    if changed:
-        has = "has" if len(changed) == 1 else "have"
-        since = f"its {join_first(changed)} {has} changed since then"
-        raise TagError(path, f"{since}, by hand or by a later `tag`: undo that first")
     ours = found.provenance == (entry.provenance,)  # False if another field was tagged or untagged since then
     with replace_file.temporary_copy(path) as copy:
         shutil.copyfile(path, copy)
-        genres, origin = None if has_genre else entry.before, entry.provenance_before if ours else found.provenance
-        tags.write(copy, found, genres, origin, {name: change.before for name, change in music.items()})
+        genres, origin = entry.before if left.genre else None, entry.provenance_before if ours else found.provenance
+        tags.write(copy, found, genres, origin, dict(itertools.chain(*(f.items() for f in left.music.values()))))
         if sha256_of_audio(copy) != entry.payload_sha256:
             raise TagError(path, replace_file.AUDIO_WOULD_CHANGE)
         replace_file.copy_attributes(copy, path)
         replace_file.replace_if_unchanged(copy, path, seen)
-    reason = "other tags have changed since then and were kept"
-    return _restored_result(path, entry, reason)
+    kept = f"{edited} and {'was' if len(left.changed) == 1 else 'were'} kept" if left.changed else None
+    return _restored_result(path, entry, left, kept or "other tags have changed since then and were kept")

@@ -19,7 +19,7 @@ from genrelab.audio.content_hash import sha256_of_audio
 from genrelab.audio.files import path_below, why_unreadable
 from genrelab.core.errors import DecodeError, TagError
 from genrelab.tagging import binary_patch, replace_file, tags
-from genrelab.tagging.journal import Entry, FieldChange, TagJournal, lock
+from genrelab.tagging.journal import Entry, FieldChange, TagJournal, WrittenMusic, lock
 
 OnWritten = Callable[[Path], None]
 """Called with every written file: its audio is the same, its size and mtime are not."""
@@ -119,7 +119,7 @@ def write_tag(
         n_links = path.stat().st_nlink
         with replace_file.temporary_copy(path) as copy:
             shutil.copyfile(path, copy)
-            texts = {name: change.after for name, change in music.items()}
+            texts = {key: change.after for name, change in music.items() for key in found.music[name]}
             tags.write(copy, found, row.after or None, [provenance], texts)
             entry = Entry(
                 path=path_below(root, path),
@@ -129,7 +129,7 @@ def write_tag(
                 confidence=row.confidence,
                 provenance=provenance,
                 provenance_before=found.provenance,
-                music={name: replace(change, before=found.music[name]) for name, change in music.items()},
+                music={name: WrittenMusic(found.music[name], c.after, c.confidence) for name, c in music.items()},
                 **_make_undo(path, copy),
             )
             replace_file.copy_attributes(copy, path)
@@ -167,5 +167,7 @@ def _make_undo(path: Path, copy: Path) -> dict[str, Any]:
 def failed_result(path: Path, error: TagError | DecodeError | OSError, row: TagResult | None = None) -> TagResult:
     """The result of a file that failed; `row`: its result so far."""
     reason = why_unreadable(path) or error.strerror or str(error) if isinstance(error, OSError) else error.reason
-    before, confidence = (row.before, row.confidence) if row else ((), None)
-    return TagResult(str(path), "failed", before, (), confidence, reason)
+    if row is None:
+        return TagResult(str(path), "failed", reason=reason)
+    music = {name: replace(change, after=()) for name, change in row.music.items()}
+    return replace(row, path=str(path), status="failed", after=(), reason=reason, music=music)

@@ -28,7 +28,7 @@ class TagResultPrinter:
 
     Args:
         each: print every result as it comes; otherwise only those that failed are printed, after the summary.
-        changes: print changes and failures as they come.
+        changes: print changes and failures as they come, and nothing is written.
 
     Attributes:
         count: number of files per status.
@@ -65,8 +65,9 @@ class TagResultPrinter:
             typer.echo(json.dumps({"journal": journal, "files": self._rows}, indent=1))
             return
         counts = ", ".join(f"{n:,} {status}" for status, n in self.count.items())
-        numbers = ", ".join(pluralize(n, field) for field, n in self.written.items())
-        verb = "to write" if self.count["would tag"] else "written"
+        fields = [field for field in ("genre", "tempo", "key") if field in self.written]
+        numbers = ", ".join(pluralize(self.written[field], field) for field in fields)
+        verb = "to write" if self._changes or self.plan else "written"
         written = f"; {numbers} {verb}" if len(self.written) > 1 else ""
         typer.echo(f"{pluralize(self.count.total(), 'file')}: {counts}{written}" if counts else "No files to tag.")
         for row in self._failed:
@@ -79,13 +80,19 @@ class TagResultPrinter:
 
 def _print_row(row: TagResult) -> None:
     from genrelab.tagging.classify import NO_MUSIC
+    from genrelab.tagging.journal import FieldChange
 
     restored = row.status == "restored"
-    change = _describe_change(row.before, row.after, restored=restored)
-    music = [text for name, one in row.music.items() if (text := _describe_music(name, one, restored=restored))]
     # A confidence means nothing for what does not sound like music.
-    confidence = None if row.confidence is None or row.reason == NO_MUSIC else percent(row.confidence)
-    details = "; ".join(printable(part) for part in (change, confidence, *music, row.reason) if part)
+    confidence = None if row.reason == NO_MUSIC else row.confidence
+    if row.music:
+        genre = FieldChange(row.before, row.after, confidence)
+        fields = {"genre": genre, **row.music}.items()
+        parts = [_describe_field(name, one, restored=restored) for name, one in fields]
+    else:
+        change = _describe_change(row.before, row.after, restored=restored)
+        parts = [change, percent(confidence) if confidence is not None else ""]
+    details = "; ".join(printable(part) for part in (*parts, row.reason) if part)
     typer.echo(f"{row.status.upper() if row.status == 'failed' else row.status:<9} {printable(row.path)}: {details}")
 
 
@@ -95,7 +102,7 @@ def _describe_change(before: Sequence[str], after: Sequence[str], *, restored: b
     return f"{shown or '(none)'} → {', '.join(after) or '(none)'}" if changes else shown
 
 
-def _describe_music(name: str, one: FieldChange, *, restored: bool) -> str:
+def _describe_field(name: str, one: FieldChange, *, restored: bool) -> str:
     """`tempo 120 → 128, 91 %`, `tempo 120` if it stays, or `tempo unsure, 31 %`."""
     change = _describe_change(one.before, one.after, restored=restored)
     stays = change and not one.after
