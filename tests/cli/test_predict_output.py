@@ -32,7 +32,8 @@ from genrelab.predict import batch
 from genrelab.predict import file as files
 from genrelab.predict.classifier import load_bundle
 from genrelab.predict.file import predict_file
-from genrelab.predict.prediction import NO_DESCRIPTION, NOT_MUSIC, UNKNOWN, Prediction
+from genrelab.predict.prediction import NOT_MUSIC, UNKNOWN, Prediction
+from genrelab.predict.track_description import NO_DESCRIPTION, UNDECODABLE
 from tests.support.bundles import GENRES, SR, bundle_for, noise
 from tests.support.command import interruptible
 from tests.support.evidence import evidence_from_confidences
@@ -290,6 +291,19 @@ def test_tempo_and_key_are_given_for_unknown_genres_and_beside_a_timeline(librar
     at = head.index("tempo, key")
     assert "unknown" in first and first[at:].startswith("126 BPM (50 %), A minor (25 %)")
     assert windows and all(w[at : at + 34].isspace() for w in windows)
+
+
+def test_note_tells_why_there_is_no_tempo_and_key(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "describe_track", lambda _: UNDECODABLE)
+    note = "tempo and key: the middle of the track cannot be decoded"
+    song = library / "a.wav"
+    assert json.loads(call(song, "--json", "--describe")[1])[0]["notes"] == [note]
+    assert [r["notes"] for r in csv.DictReader(io.StringIO(call(song, "--csv", "--describe")[1].decode()))] == [note]
+    head, first, last = call(song, "--describe")[1].decode().splitlines()
+    assert first[head.index("tempo, key") :].startswith("tempo and key not found")
+    assert last.strip() == f"note:  {note}"
+    for form in ([], ["--json"], ["--csv"]):
+        assert note not in call(song, *form)[1].decode()
 
 
 def test_tempo_and_key_of_what_is_not_music_are_printed() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from genrelab.audio.clips import AudioInMemory
 from genrelab.audio.reader import Audio
+from genrelab.core import sqlite
 from genrelab.core.config import ClipSettings, SamplesView
 from genrelab.core.errors import DecodeError
 from genrelab.features.description import MusicDescription
@@ -25,8 +29,15 @@ from genrelab.predict.batch import predict_files
 from genrelab.predict.cache import open_cache
 from genrelab.predict.classifier import Classifier
 from genrelab.predict.file import predict_audio, predict_file
-from genrelab.predict.prediction import NO_DESCRIPTION, UNKNOWN, Decision, Prediction
-from genrelab.predict.track_description import describe_track
+from genrelab.predict.prediction import DESCRIPTION_FIELDS, UNKNOWN, Decision, Prediction
+from genrelab.predict.track_description import (
+    MAX_PEAK,
+    NO_DESCRIPTION,
+    OUT_OF_MEMORY,
+    OUT_OF_RANGE,
+    UNDECODABLE,
+    describe_track,
+)
 from tests.support import known_music
 from tests.support.bundles import SR, bundle_for, noise
 
@@ -171,18 +182,41 @@ def test_channels_that_cancel_are_described_by_one_of_them(bundle: Classifier, t
     is_known(bundle.with_description().predict(tmp_path / "a.wav").description)
 
 
-@pytest.mark.parametrize(("value", "from_s"), [(0.0, 10), (np.nan, 39)])
+@pytest.mark.parametrize(
+    ("value", "from_s", "expected"),
+    [(0.0, 10, NO_DESCRIPTION), (np.nan, 39, OUT_OF_RANGE), (np.inf, 39, OUT_OF_RANGE), (-1e20, 39, OUT_OF_RANGE)],
+)
 def test_unusable_middle_has_no_tempo_and_key_but_a_genre(
-    bundle: Classifier, tmp_path: Path, described: list[Any], value: float, from_s: int
+    bundle: Classifier,
+    tmp_path: Path,
+    described: list[Any],
+    value: float,
+    from_s: int,
+    expected: MusicDescription,
 ) -> None:
     y = noise(50.0)  # the genre comes from the beginning
     y[from_s * SR : 40 * SR] = value
     soundfile.write(tmp_path / "a.wav", y, SR, subtype="FLOAT")
     found = bundle.with_description().predict(tmp_path / "a.wav")
-    assert (found.error, found.description, found.lasting) == (None, NO_DESCRIPTION, True)
+    assert (found.error, found.description, found.lasting) == (None, expected, True)
     assert replace(found, description=None) == bundle.predict(tmp_path / "a.wav")
     assert described == []
-    assert NO_DESCRIPTION.to_json() == {"tempo_bpm": None, "tempo_confidence": 0, "key": None, "key_confidence": 0}
+    assert expected.to_json() == dict(zip(DESCRIPTION_FIELDS, (None, 0, None, 0), strict=True))
+
+
+@pytest.mark.parametrize("peak", [1.0, 0.99 * MAX_PEAK])
+def test_music_far_above_full_scale_is_described_without_warnings(peak: float) -> None:
+    y = chords_and_clicks()
+    is_known(describe_track(AudioInMemory("a", y * np.float32(peak / np.abs(y).max()), known_music.SR)))
+
+
+def test_reason_why_the_middle_is_not_described_is_a_note_of_the_description_only() -> None:
+    plain = Prediction("a.mp3", "Folk", 1.0, {"Folk": 1.0}, 60.0, "m", None, notes=("its channels cancel",))
+    for found, more in ((None, []), (FIXED, []), (NO_DESCRIPTION, []), (UNDECODABLE, [UNDECODABLE.problem])):
+        prediction = replace(plain, description=found)
+        assert prediction.to_json()["notes"] == ["its channels cancel"]
+        expected = ["its channels cancel", *(f"tempo and key: {problem}" for problem in more)]
+        assert prediction.to_json(describe=True)["notes"] == expected
 
 
 def test_too_short_stretch_is_not_described(described: list[Any]) -> None:
@@ -191,12 +225,25 @@ def test_too_short_stretch_is_not_described(described: list[Any]) -> None:
     assert describe_track(AudioInMemory("a", noise(0.5), SR)) == FIXED
 
 
+def fail_in_the_middle(monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Exception | None = None) -> None:
+    """Of a file of 50 s, the middle cannot be read."""
+    read = Audio.read
+
+    def read_beginning(audio: Audio, start_s: float, seconds: float | None) -> Any:
+        if start_s == 10.0:
+            raise error from cause
+        return read(audio, start_s, seconds)
+
+    monkeypatch.setattr(Audio, "read", read_beginning)
+
+
 @pytest.mark.parametrize(
-    ("error", "cause", "lasting"),
+    ("error", "cause", "expected"),
     [
-        (DecodeError("a.wav", "damaged"), None, True),
-        (DecodeError("a.wav", "damaged"), OSError("the disk is gone"), False),
-        (MemoryError(), None, False),
+        (DecodeError("a.wav", "damaged"), None, UNDECODABLE),
+        (DecodeError("a.wav", "damaged"), OSError("the disk is gone"), UNDECODABLE),
+        (DecodeError("a.wav", "no memory"), MemoryError(), OUT_OF_MEMORY),
+        (MemoryError(), None, OUT_OF_MEMORY),
     ],
 )
 def test_middle_that_cannot_be_decoded_costs_only_the_description(
@@ -205,21 +252,21 @@ def test_middle_that_cannot_be_decoded_costs_only_the_description(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
     cause: Exception | None,
-    lasting: bool,
+    expected: MusicDescription,
 ) -> None:
-    """One that disk or memory caused is not cached."""
     soundfile.write(tmp_path / "a.wav", noise(50.0), SR)
-    plain, read = bundle.predict(tmp_path / "a.wav"), Audio.read
-
-    def fail_in_the_middle(audio: Audio, start_s: float, seconds: float | None) -> Any:
-        if start_s == 10.0:
-            raise error from cause
-        return read(audio, start_s, seconds)
-
-    monkeypatch.setattr(Audio, "read", fail_in_the_middle)
+    plain = bundle.predict(tmp_path / "a.wav")
+    fail_in_the_middle(monkeypatch, error, cause)
     found = bundle.with_description().predict(tmp_path / "a.wav")
-    assert (found.description, found.lasting) == (NO_DESCRIPTION, lasting)
-    assert replace(found, description=None, lasting=True) == plain
+    assert found.description == expected
+    assert replace(found, description=None) == plain
+
+
+def test_predictions_are_imported_without_a_decoder() -> None:
+    """The service's own process uses them, and decodes nothing."""
+    code = "import sys, genrelab.predict.prediction; print({'soundfile', 'soxr'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+    assert tuple(FIXED.to_json()) == DESCRIPTION_FIELDS
 
 
 def test_file_with_an_error_has_the_fields_without_values(bundle: Classifier, tmp_path: Path) -> None:
@@ -256,17 +303,49 @@ def test_second_run_takes_the_description_from_the_cache(bundle: Classifier, son
     assert decoded == ["moved.flac"]
 
 
-def test_cached_prediction_without_a_description_is_not_used_if_one_is_requested(
-    bundle: Classifier, song: Path, decoded: list[str]
+def test_description_is_added_to_a_cached_prediction(
+    bundle: Classifier, song: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = run(bundle, song)
     found = run(bundle.with_description(), song)
     is_known(found[0].description)
-    assert decoded == ["song.flac"] * 2
     assert [replace(p, description=None) for p in found] == plain
+    monkeypatch.setattr(batch, "describe_file", lambda path: refuse(f"{path} was described again"))
     assert run(bundle.with_description(), song) == found, "both are stored now"
     assert run(bundle, song) == plain, "and serve both requests"
-    assert decoded == ["song.flac"] * 2
+    assert decoded == ["song.flac"], "it was classified once"
+
+
+@pytest.mark.parametrize("error", [DecodeError("a.wav", "damaged"), MemoryError()])
+def test_failure_to_describe_is_not_cached_but_the_answer_is(
+    bundle: Classifier, tmp_path: Path, decoded: list[str], error: Exception
+) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(50.0), SR)
+    with pytest.MonkeyPatch.context() as failing:
+        fail_in_the_middle(failing, error)
+        for _ in range(2):
+            (found,) = run(bundle.with_description(), path)
+            assert found.error is None and found.notes == ()
+            assert found.description in (UNDECODABLE, OUT_OF_MEMORY)
+    (copy,) = run(bundle.with_description(), Path(shutil.copy(path, tmp_path / "copy.wav")))
+    assert copy.description is not None and copy.description.problem is None
+    assert decoded == ["a.wav"], "the genre is found once"
+
+
+def test_file_that_disappears_before_it_is_described_keeps_its_answer(
+    bundle: Classifier, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run(bundle, song)
+    sha256_of_audio = batch.sha256_of_audio
+
+    def remove_after_hashing(path: Path) -> str:
+        found = sha256_of_audio(path)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(batch, "sha256_of_audio", remove_after_hashing)
+    assert run(bundle.with_description(), song) == [replace(plain[0], description=UNDECODABLE)]
 
 
 def test_description_serves_other_models(bundle: Classifier, song: Path, tmp_path: Path, described: list[Any]) -> None:
@@ -296,28 +375,51 @@ def change_database(folder: Path, statement: str) -> None:
         database.execute(statement)
 
 
-def test_cache_without_descriptions_keeps_its_rows(
+def tables(folder: Path) -> set[str]:
+    with closing(sqlite3.connect(folder / "answers.sqlite")) as database:
+        return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def test_table_of_descriptions_is_created_with_the_first_one(
     bundle: Classifier, song: Path, cache: Path, decoded: list[str]
 ) -> None:
-    """Earlier versions made such a database."""
     plain = run(bundle, song)
-    change_database(cache, "DROP TABLE descriptions")
-    decoded.clear()
-    assert run(bundle, song) == plain and decoded == []
-    is_known(run(bundle.with_description(), song)[0].description)
-    is_known(run(bundle.with_description(), song)[0].description)
+    assert tables(cache) == {"models", "files", "answers", "faults"}, "as in databases of earlier versions"
+    found = run(bundle.with_description(), song)
+    is_known(found[0].description)
+    assert "descriptions" in tables(cache)
+    assert (run(bundle.with_description(), song), run(bundle, song)) == (found, plain)
     assert decoded == ["song.flac"]
     assert [p.name for p in cache.iterdir()] == ["answers.sqlite"]
+
+
+def test_cache_that_another_run_writes_to_is_used_at_once(
+    bundle: Classifier, song: Path, cache: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is one that is read-only, also if an earlier version wrote it."""
+    plain = run(bundle, song)
+    change_database(cache, "DROP TABLE IF EXISTS descriptions")
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0)
+    with closing(sqlite3.connect(cache / "answers.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert run(bundle, song) == plain
+    assert decoded == ["song.flac"]
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "words", "[]", "{}", "null", '{"tempo_bpm": 1.0}', None, b"x",
-        '{"tempo_bpm":1.0,"tempo_confidence":2.0,"key":null,"key_confidence":0.0}',
-        '{"tempo_bpm":"1","tempo_confidence":0.5,"key":null,"key_confidence":0.0}',
-        '{"tempo_bpm":1.0,"tempo_confidence":0.5,"key":3,"key_confidence":0.0}',
-        '{"tempo_bpm":1.0,"tempo_confidence":0.5,"key":"C major","key_confidence":null}',
+        '{"tempo_bpm":60.0,"tempo_confidence":2.0,"key":null,"key_confidence":0.0}',
+        '{"tempo_bpm":"60","tempo_confidence":0.5,"key":null,"key_confidence":0.0}',
+        '{"tempo_bpm":60.0,"tempo_confidence":0.5,"key":3,"key_confidence":0.0}',
+        '{"tempo_bpm":60.0,"tempo_confidence":0.5,"key":"C major","key_confidence":null}',
+        '{"tempo_bpm":60.0,"tempo_confidence":NaN,"key":"C major","key_confidence":0.5}',
+        '{"tempo_bpm":NaN,"tempo_confidence":0.5,"key":null,"key_confidence":0.0}',
+        '{"tempo_bpm":-Infinity,"tempo_confidence":0.5,"key":null,"key_confidence":0.0}',
+        '{"tempo_bpm":0.0,"tempo_confidence":0.5,"key":null,"key_confidence":0.0}',
+        '{"tempo_bpm":60.0,"tempo_confidence":0.5,"key":"H major","key_confidence":0.5}',
+        '{"tempo_bpm":60.0,"tempo_confidence":0.5,"key":"C major","key_confidence":0.5,"problem":"words"}',
     ],
 )  # fmt: skip
 def test_invalid_cached_description_is_ignored(text: str | bytes | None) -> None:
@@ -325,16 +427,23 @@ def test_invalid_cached_description_is_ignored(text: str | bytes | None) -> None
 
 
 def test_description_that_is_damaged_or_of_another_version_is_computed_again(
-    bundle: Classifier, song: Path, cache: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+    bundle: Classifier, song: Path, cache: Path, described: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = bundle.with_description()
     first = run(bundle, song)
     change_database(cache, "UPDATE descriptions SET description = 'words'")
     assert run(bundle, song) == run(bundle, song) == first
-    assert decoded == ["song.flac"] * 2
+    assert len(described) == 2
     monkeypatch.setattr(caches, "__version__", "99")
     assert run(bundle, song) == first
-    assert decoded == ["song.flac"] * 3
+    assert len(described) == 3
+
+
+@pytest.mark.parametrize("bpm", ["40.0", "240.0", "null"])
+def test_limits_of_a_cached_tempo_are_included(bpm: str) -> None:
+    text = f'{{"tempo_bpm":{bpm},"tempo_confidence":0.0,"key":"F# minor","key_confidence":1.0}}'
+    found = cache_rows.description_from_row(text)
+    assert found is not None and found.to_json() == json.loads(text)
 
 
 def test_oldest_descriptions_are_dropped_beyond_the_limit(

@@ -99,7 +99,7 @@ def predict(
         options.flag(
             "--describe",
             "Also print tempo and key with their confidence, from 30 s at the middle of the track (all of a shorter "
-            "one); none if they are silent or damaged.",
+            "one); none if that part is silent or damaged.",
         ),
     ] = False,
     any_genre: options.AnyGenre = False,

@@ -53,16 +53,20 @@ class MusicDescription:
         key: "C major", "F# minor", spelled as in `key.KEYS` (the spelling with fewer accidentals: Db major, C# minor);
             None where there is no tonal content.
         key_confidence: estimated probability that the key is right, 0 to 1.
+        problem: why the stretch could not be used; None if it was.
     """
 
     tempo_bpm: float | None
     tempo_confidence: float
     key: str | None
     key_confidence: float
+    problem: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON: these four fields."""
-        return asdict(self)
+        """Plain JSON: tempo and key, each with its confidence."""
+        fields = asdict(self)
+        del fields["problem"]
+        return fields
 
 
 def describe(y: NDArray[np.float32], sr: int) -> MusicDescription:

@@ -22,7 +22,7 @@ from genrelab.core.file_stamp import Stamp, stamp_of
 from genrelab.core.processes import DECODER_CRASHED, available_cores
 from genrelab.core.progress import Progress, ignore
 from genrelab.core.worker_pool import map_in_processes
-from genrelab.predict.file import BundleInUse, predict_file, require_audio_input
+from genrelab.predict.file import BundleInUse, describe_file, predict_file, require_audio_input
 from genrelab.predict.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def predict_files(
 
 
 def predict_with_cache(bundle: BundleInUse, cache: PredictionCache | None, path: Path) -> FileResult:
-    """Classify a file, unless `cache` has a prediction for the same audio under another path."""
+    """Classify a file, unless `cache` has a prediction for the same audio; then only a missing description is added."""
     if cache is None:
         return FileResult(predict_file(bundle, path))
     stamp = stamp_of(path)
@@ -92,6 +92,8 @@ def predict_with_cache(bundle: BundleInUse, cache: PredictionCache | None, path:
     except OSError:
         payload = None  # the decoder will report why
     known = None if payload is None else cache.lookup_content(bundle, path, payload)
+    if known is not None and bundle.describes and known.description is None:
+        known = replace(known, description=describe_file(path))
     prediction = known or predict_file(bundle, path)
     changed = stamp is None or stamp_of(path) != stamp
     return FileResult(prediction) if changed else FileResult(prediction, stamp, payload)

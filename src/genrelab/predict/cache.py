@@ -54,7 +54,7 @@ CREATE TABLE faults (
 DESCRIPTIONS = """
 CREATE TABLE IF NOT EXISTS descriptions (payload BLOB PRIMARY KEY, version TEXT NOT NULL, description TEXT NOT NULL)
 """
-"""Added to a database of an earlier version, whose rows stay; that version does not mind it."""
+"""Created with the first description, so that a database of an earlier version is used even if it is read-only."""
 
 SELECT_ERROR = "SELECT duration_s, error FROM models JOIN faults ON model = id WHERE key = ? AND path = ? AND stamp = ?"
 BY_FILE = """
@@ -88,7 +88,6 @@ class PredictionCache(CacheDatabase):
 
     def __init__(self, notify: Notify, fresh: bool) -> None:
         super().__init__(FILE, SCHEMA, SCHEMA_VERSION, notify)
-        self.query(lambda database: database.execute(DESCRIPTIONS))
         self.fresh = fresh
         self._new_files: dict[bytes, tuple[bytes, bytes]] = {}
         self._new_answers: dict[tuple[str, bytes], AnswerRow] = {}
@@ -104,7 +103,7 @@ class PredictionCache(CacheDatabase):
     def lookup(self, bundle: BundleInUse, path: str | Path) -> Prediction | None:
         """This model's prediction for a file with the same path and stamp, without a timeline.
 
-        One without a description is not used if the bundle describes.
+        None also if the bundle describes and only the description is missing.
         """
         stamp = stamp_of(path)
         if stamp is None or self.fresh:
@@ -114,10 +113,11 @@ class PredictionCache(CacheDatabase):
         if errors:
             return Prediction(str(path), None, None, {}, errors[0][0], bundle.name, errors[0][1])
         rows = self.query(lambda d: d.execute(BY_FILE, file_key).fetchall())
-        return self._prediction(bundle, path, rows[0][:-1], rows[0][-1]) if rows else None
+        found = self._prediction(bundle, path, rows[0][:-1], rows[0][-1]) if rows else None
+        return None if found is None or (bundle.describes and found.description is None) else found
 
     def lookup_content(self, bundle: BundleInUse, path: str | Path, payload: bytes) -> Prediction | None:
-        """This model's prediction for the same audio, under any path.
+        """This model's prediction for the same audio, under any path; its description may be missing.
 
         Args:
             payload: SHA-256 of the audio of `path`, 32 bytes.
@@ -132,18 +132,16 @@ class PredictionCache(CacheDatabase):
     def _prediction(
         self, bundle: BundleInUse, path: str | Path, row: tuple[Any, ...], payload: bytes
     ) -> Prediction | None:
-        """The prediction in a row, with the description of the same audio if the bundle describes; None without it."""
+        """The prediction in a row, with the stored description of the same audio, if any, if the bundle describes."""
         prediction = prediction_from_row(bundle, path, row)
         if prediction is None or not bundle.describes:
             return prediction
         if (text := self._new_descriptions.get(payload)) is None:
-            rows = self.query(lambda d: d.execute(SELECT_DESCRIPTION, (payload, __version__)).fetchall())
-            text = rows[0][0] if rows else None
-        description = description_from_row(text)
-        return None if description is None else replace(prediction, description=description)
+            text = self.query(lambda database: _find_description(database, payload))
+        return replace(prediction, description=description_from_row(text))
 
     def store(self, bundle: BundleInUse, prediction: Prediction, stamp: Stamp, payload: bytes | None) -> None:
-        """Store a prediction that is `lasting`.
+        """Store a prediction that is `lasting`; its description only if it has no `problem`.
 
         Args:
             stamp: of the file, taken before it was read. Path and error are stored only if it is settled.
@@ -157,7 +155,7 @@ class PredictionCache(CacheDatabase):
         elif prediction.error is None and payload is not None:
             self._new_answers[key, payload] = row_from_prediction(prediction)
             self._new_errors[key, path] = None
-            if prediction.description is not None:
+            if prediction.description is not None and prediction.description.problem is None:
                 self._new_descriptions[payload] = json.dumps(prediction.description.to_json())
             if stamp.settled:
                 self._new_files[path] = (stamp.digest, payload)
@@ -217,18 +215,30 @@ def _write(
         database.executemany(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(path, *row) for path, row in files.items()]
         )
-        database.executemany(
-            "INSERT OR REPLACE INTO descriptions VALUES (?, ?, ?)",
-            [(payload, __version__, text) for payload, text in descriptions.items()],
-        )
+        if descriptions:
+            database.execute(DESCRIPTIONS)
+            database.executemany(
+                "INSERT OR REPLACE INTO descriptions VALUES (?, ?, ?)",
+                [(payload, __version__, text) for payload, text in descriptions.items()],
+            )
         corrected = [where for where, row in errors.items() if row is None]
         database.executemany(f"DELETE FROM faults WHERE model = {THE_MODEL} AND path = ?", corrected)
         rows = [(*where, *row) for where, row in errors.items() if row is not None]
         database.executemany(f"INSERT OR REPLACE INTO faults VALUES ({THE_MODEL}, ?, ?, ?, ?)", rows)
 
 
+def _has_descriptions(database: sqlite3.Connection) -> bool:
+    return bool(database.execute("SELECT 1 FROM sqlite_master WHERE name = 'descriptions'").fetchall())
+
+
+def _find_description(database: sqlite3.Connection, payload: bytes) -> Any:
+    """The stored text for this audio; None if there is none of this version."""
+    row = database.execute(SELECT_DESCRIPTION, (payload, __version__)).fetchone() if _has_descriptions(database) else ()
+    return row[0] if row else None
+
+
 def _delete_oldest_rows(database: sqlite3.Connection) -> None:
-    for table in ("files", "answers", "faults", "descriptions"):
+    for table in ("files", "answers", "faults", *(("descriptions",) if _has_descriptions(database) else ())):
         (newest,) = database.execute(f"SELECT max(rowid) FROM {table}").fetchone()
         if newest and newest > MAX_ROWS:
             database.execute(f"DELETE FROM {table} WHERE rowid <= ?", (newest - MAX_ROWS,))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrelab.features.description import MusicDescription
+from genrelab.features.key import KEYS
+from genrelab.features.rhythm import MAX_BPM, MIN_BPM
 from genrelab.features.tags import TAGS
 from genrelab.predict.prediction import Prediction
 
@@ -57,7 +59,9 @@ def description_from_row(text: Any) -> MusicDescription | None:
         return None
     if not all(isinstance(c, float) and 0 <= c <= 1 for c in (found.tempo_confidence, found.key_confidence)):
         return None
-    return found if isinstance(found.tempo_bpm, float | None) and isinstance(found.key, str | None) else None
+    bpm = found.tempo_bpm
+    is_tempo = bpm is None or (isinstance(bpm, float) and MIN_BPM <= bpm <= MAX_BPM)
+    return found if is_tempo and found.key in (None, *KEYS) and found.problem is None else None
 
 
 def _notes_from_json(text: Any) -> tuple[str, ...] | None:

@@ -114,7 +114,7 @@ class Classifier(BundleInUse):
         """The same model and answers, with tempo and key of each track (`Prediction.description`).
 
         They are found in the 30 s at the middle of the track, or in all of a shorter one, whatever its genre. Tempo and
-        key are None, with a confidence of 0, if this stretch is silent or cannot be decoded.
+        key are None, with a confidence of 0, if this stretch is silent or cannot be used (`description.problem`).
         """
         return replace(self, describes=True)
 

@@ -19,11 +19,12 @@ from genrelab.audio.reader import Audio
 from genrelab.bundle.bundle import Bundle
 from genrelab.core.config import FIRST_CLIP_VIEWS
 from genrelab.core.errors import BundleError, DecodeError, GenrelabError, SettingsError
+from genrelab.features.description import MusicDescription
 from genrelab.features.gate import MIN_MUSIC_SCORE, music_score
 from genrelab.features.tags import TAGS, tag_probabilities
 from genrelab.predict.pooling import pool
-from genrelab.predict.prediction import NO_DESCRIPTION, Decision, Prediction, WindowScore
-from genrelab.predict.track_description import describe_track
+from genrelab.predict.prediction import Decision, Prediction, WindowScore
+from genrelab.predict.track_description import describe_track, description_after
 from genrelab.predict.window_scores import ScoredWindow, score_windows
 
 TIE_MARGIN = 0.1
@@ -115,6 +116,15 @@ def predict_samples(bundle: BundleInUse, y: NDArray[Any], sr: int) -> Prediction
         return _with_description(bundle, _predict_clips(bundle, "", len(y) / sr, read_clips), audio)
     except (DecodeError, SettingsError, BundleError) as e:
         return _error_prediction(bundle, "", len(y) / sr, e)
+
+
+def describe_file(path: str | Path) -> MusicDescription:
+    """Tempo and key of a file whose genre is known; if it cannot be decoded, the description has a `problem`."""
+    try:
+        with closing(Audio(path)) as audio:
+            return describe_track(audio)
+    except (GenrelabError, MemoryError) as e:
+        return description_after(e)
 
 
 def require_audio_input(bundle: Bundle) -> None:
@@ -225,9 +235,10 @@ def _with_description(
     if not bundle.describes:
         return prediction
     try:
-        return replace(prediction, description=describe_track(audio))
+        found = describe_track(audio)
     except (GenrelabError, MemoryError) as e:
-        return replace(prediction, description=NO_DESCRIPTION, lasting=_is_lasting(e))
+        found = description_after(e)
+    return replace(prediction, description=found)
 
 
 def _by_genre(bundle: Bundle, row: NDArray[np.float64]) -> dict[str, float]:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genrelab.features.description import MusicDescription
 from genrelab.features.gate import MIN_MUSIC_SCORE
+
+if TYPE_CHECKING:
+    from genrelab.features.description import MusicDescription
 
 UNKNOWN = "unknown"
 """The genre of a prediction that is not music, or below the threshold."""
@@ -17,11 +19,8 @@ UNKNOWN = "unknown"
 NOT_MUSIC, UNSURE = "not_music", "unsure"
 """Why a prediction is `unknown`."""
 
-NO_DESCRIPTION = MusicDescription(None, 0.0, None, 0.0)
-"""Of a track whose tempo and key cannot be found."""
-
-DESCRIPTION_FIELDS = tuple(NO_DESCRIPTION.to_json())
-"""Fields of JSON, and columns of CSV."""
+DESCRIPTION_FIELDS = ("tempo_bpm", "tempo_confidence", "key", "key_confidence")
+"""Fields of JSON, and columns of CSV, of a `MusicDescription`, which takes longer to import than this file."""
 
 ROUNDING = 1e-9
 """Confidences of calibration tracks were rounded down to thousandths; differences below this one do not count."""
@@ -44,13 +43,13 @@ class Prediction:
         genre: the most probable one, or `unknown` where that does not count (see `Decision`).
         confidence: the probability of the most probable genre, also where `genre` is `unknown`.
         timeline: the probabilities of each window; empty if the prediction came from the cache.
-        lasting: the same file always gets this prediction; False where disk or memory caused the error, or the lack of
-            a description.
+        lasting: the same file always gets this prediction; False where disk or memory caused the error.
         genre_set: the genres that the track may have, the most probable first; None unless a coverage was requested.
         tags: probability of each descriptive tag (`features/tags.py`); None where the model does not read `embedding`.
         music_score: log odds that it is music (`features/gate.py`); None where the model does not read `embedding`.
         unknown_because: `not_music` or `unsure` where `genre` is `unknown`.
         notes: remarks on the audio, such as damaged parts that were left out (see `Audio.notes`).
+            `notes_with_description` adds why there is no tempo and key.
         description: tempo and key; None unless requested (see `Classifier.with_description`), or if there is an error.
     """
 
@@ -75,6 +74,11 @@ class Prediction:
         """The most probable genre, also where `genre` is `unknown`; None if there is an error."""
         return max(self.probabilities, key=lambda g: self.probabilities[g]) if self.probabilities else None
 
+    def notes_with_description(self) -> tuple[str, ...]:
+        """The notes, and one more if the part of the track that is described could not be used."""
+        problem = None if self.description is None else self.description.problem
+        return self.notes if problem is None else (*self.notes, f"tempo and key: {problem}")
+
     def to_json(
         self, *, timeline: bool = False, top: int | None = None, tags: bool = False, describe: bool = False
     ) -> dict[str, Any]:
@@ -95,7 +99,7 @@ class Prediction:
             "duration_s": self.duration_s,
             "model": self.model,
             "error": self.error,
-            "notes": list(self.notes),
+            "notes": list(self.notes_with_description() if describe else self.notes),
         }
         if describe:
             result |= dict.fromkeys(DESCRIPTION_FIELDS) if self.description is None else self.description.to_json()

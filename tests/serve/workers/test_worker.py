@@ -19,6 +19,7 @@ import soundfile
 from genrelab.audio.reader import Audio
 from genrelab.core.config import LogMelView
 from genrelab.core.errors import BundleError
+from genrelab.predict import file
 from genrelab.predict.classifier import load_bundle
 from genrelab.serve.workers import worker
 from genrelab.serve.workers.error_kinds import NO_MEMORY
@@ -70,6 +71,22 @@ def test_tempo_and_key_are_given_on_request(song: Path, model: dict[str, Any]) -
     answer = Worker(audio_s=60).answer(job_message(song, model, describe=True))["answer"]
     expected = load_bundle(model["path"]).with_description().predict(song).to_json(describe=True)
     assert answer == expected | {"path": "", "model": "served"} and "tempo_bpm" in answer
+
+
+def test_memory_that_runs_out_while_describing_costs_the_worker_but_not_the_answer(
+    song: Path, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = Worker(audio_s=60)
+    plain = ear.answer(job_message(song, model))["answer"]
+
+    def run_out(_: Audio) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(file, "describe_track", run_out)
+    answer = ear.answer(job_message(song, model, describe=True))["answer"]
+    assert ear.out_of_memory
+    assert answer["notes"] == ["tempo and key: not enough memory for the middle of the track"]
+    assert (answer["genre"], answer["tempo_bpm"]) == (plain["genre"], None)
 
 
 def test_min_precision_is_applied(song: Path, model: dict[str, Any]) -> None:

@@ -94,10 +94,11 @@ class TableWriter:
             lines[0] += f"  in {{{', '.join(map(printable, prediction.genre_set))}}}"
         if prediction.unknown_because == UNSURE and self._missing is not None and prediction.guess is not None:
             lines[0] += f"  ({self._missing(prediction.guess, self._name(prediction.guess))})"
+        notes = prediction.notes_with_description() if self._shown.describe else prediction.notes
         if self._shown.tags and prediction.tags is not None:
             best = sorted(prediction.tags.items(), key=lambda item: -item[1])[:MAX_TAGS]
             lines.append(f"{'tags:':>{self._file}}  {', '.join(f'{name} {percent(p)}' for name, p in best)}")
-        lines += [f"{'note:':>{self._file}}  {printable(note)}" for note in prediction.notes]
+        lines += [f"{'note:':>{self._file}}  {printable(note)}" for note in notes]
         for w in prediction.timeline if self._shown.timeline else ():
             span = f"{_clock(w.start_s)} to {_clock(w.end_s)}"
             lines.append(f"{span:>{self._file}}  {self._genres(w.probabilities, None, self._described(None))}")
@@ -162,7 +163,7 @@ class CsvWriter:
     tail = ""
 
     def __init__(self, genres: tuple[str, ...], shown: Shown, *, sets: bool = False) -> None:
-        self._timeline, self._map = shown.timeline, shown.genre_map
+        self._timeline, self._map, self._describe = shown.timeline, shown.genre_map, shown.describe
         self._columns = [
             "path", *(("start_s", "end_s") if shown.timeline else ()),
             "genre", *(("genres",) if shown.genre_map else ()), "confidence",
@@ -176,7 +177,10 @@ class CsvWriter:
         """The lines of one prediction."""
         p = prediction
         about: dict[str, object] = {name: getattr(p, name) for name in SAME_COLUMNS}
-        about |= {"set": "; ".join(p.genre_set or ()), "notes": "; ".join(p.notes)}
+        about |= {
+            "set": "; ".join(p.genre_set or ()),
+            "notes": "; ".join(p.notes_with_description() if self._describe else p.notes),
+        }
         about |= {} if p.description is None else p.description.to_json()
         about |= {f"tag_{tag}": probability for tag, probability in (p.tags or {}).items()}
         if not self._timeline:
@@ -211,6 +215,8 @@ def _csv_line(values: Iterable[object]) -> str:
 
 def _tempo_and_key(found: MusicDescription) -> str:
     """`126 BPM (92 %), A minor (80 %)`."""
+    if found.problem is not None:
+        return "tempo and key not found"
     tempo, key = "no clear tempo", "no clear key"
     if found.tempo_bpm is not None:
         tempo = f"{found.tempo_bpm:.0f} BPM ({percent(found.tempo_confidence)})"

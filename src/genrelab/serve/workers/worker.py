@@ -44,6 +44,7 @@ from genrelab.core.errors import DecodeError, GenrelabError  # noqa: E402
 from genrelab.features import embedding  # noqa: E402
 from genrelab.predict.classifier import Classifier, load_bundle  # noqa: E402
 from genrelab.predict.file import predict_audio, predict_samples  # noqa: E402
+from genrelab.predict.track_description import OUT_OF_MEMORY  # noqa: E402
 from genrelab.serve.workers.error_kinds import NO_MEMORY, describe_decode_error  # noqa: E402
 
 WARM_SR, WARM_S = 44_100, 3.0
@@ -192,6 +193,7 @@ class Worker:
                 "kind": "unusable",
                 "detail": "The model cannot process the audio: it leads to values out of range.",
             }
+        self.out_of_memory = prediction.description == OUT_OF_MEMORY
         prediction = replace(prediction, path="", model=request["model"]["name"])
         answer = prediction.to_json(
             timeline=request["timeline"], top=request["top"], tags=request["tags"], describe=request["describe"]
