@@ -47,7 +47,7 @@ def test_the_best_model_with_the_honest_split_comes_first() -> None:
 def test_the_conclusion_hedges_what_may_be_chance() -> None:
     words = _table().sentence
     assert words.startswith(
-        "knn reaches 60.0 % of 90 test tracks with the article's split and 55.0 % of 80 test tracks"
+        "knn is right on 60.0 % of 90 test tracks with the article's split and 55.0 % of 80 test tracks"
     )
     assert "a difference of +5.0 [−9.1, +19.1] points, which may be chance" in words
     assert words.endswith("with the artist split 1 other model is not significantly worse.")

@@ -639,9 +639,16 @@ def test_plan_is_checked_against_the_file(tmp_path: Path) -> None:
     ("changes", "reason"),
     [
         ({"tempo": "128"}, "tempo: must be an object with old, new, confidence"),
-        ({"tempo": {"old": [], "new": ["fast"], "confidence": 0.9}}, "tempo: new must be one value, such as 128"),
-        ({"tempo": {"old": [], "new": ["1", "2"], "confidence": 0.9}}, "tempo: new must be one value, such as 128"),
-        ({"key": {"old": [], "new": ["C major"], "confidence": 0.9}}, "key: new must be one value, such as F#m"),
+        (
+            {"tempo": {"old": [], "new": ["fast"], "confidence": 0.9}},
+            "tempo: new must be one whole number, such as 128",
+        ),
+        (
+            {"tempo": {"old": [], "new": ["1", "2"], "confidence": 0.9}},
+            "tempo: new must be one whole number, such as 128",
+        ),
+        ({"key": {"old": [], "new": ["Xyz"], "confidence": 0.9}}, "key: new must be one key, such as F#m"),
+        ({"key": {"old": [], "new": ["C major"], "confidence": 0.9}}, "key: new must be one key, such as F#m"),
         ({"key": {"old": [], "new": "C", "confidence": 0.9}}, "key: new must be a list of strings"),
         ({"key": {"old": [], "new": ["C"], "confidence": None}}, "key: confidence must be a number from 0 to 1"),
         ({"mood": "sad"}, "must be an object with path"),

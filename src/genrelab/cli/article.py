@@ -63,12 +63,14 @@ def article(
     from genrelab.records.prepared import open_prepared
     from genrelab.runs import article as article_runs
 
-    settings = _settings(training)
+    settings, given = _settings(training), _options(source, preparing, training)
     article_runs.check_models(settings)
+    if Path(out).resolve() == source.root.resolve():
+        raise SettingsError("--out is ROOT: choose a folder of its own for the results")
     source = _with_features_for_missing_clips(source)
     if preparing.views is None:
         preparing = replace(preparing, views=",".join(article_runs.views_of(settings.models)))
-    folder, prepared, given = Folder(out), f"{out.rstrip('/')}/prepared", _options(source, preparing, training)
+    folder, prepared = Folder(out), f"{out.rstrip('/')}/prepared"
     article_runs.check_folder(folder, given, overwrite=overwrite)
     _, n_skipped = program.prepare(source, preparing, prepared)
     article_runs.start(folder, given, overwrite=overwrite)  # not before: until here nothing is lost
@@ -87,7 +89,7 @@ def _settings(training: ArticleOptions) -> TrainSettings:
     from genrelab.models.registry import known_models
     from genrelab.runs.article import article_models
 
-    names = list(article_models()) if training.models == "article" else options.split_list(training.models)
+    names = list(article_models()) if training.models in ("article", "all") else options.split_list(training.models)
     unknown = [n for n in names if n not in known_models()]
     if unknown or not names:
         known = ", ".join(known_models())
@@ -98,7 +100,8 @@ def _settings(training: ArticleOptions) -> TrainSettings:
 
 def _options(*groups: Any) -> dict[str, Any]:
     """All options that change a figure, by their names on the command line, as JSON stores them."""
-    values = {f.name: getattr(group, f.name) for group in groups for f in fields(group) if f.name != "jobs"}
+    other = ("jobs", "strategy")
+    values = {f.name: getattr(group, f.name) for group in groups for f in fields(group) if f.name not in other}
     return {
         "ROOT" if name == "root" else f"--{name.replace('_', '-')}": str(v.resolve() if name == "root" else v)
         if isinstance(v, Path)

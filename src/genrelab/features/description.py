@@ -70,7 +70,7 @@ class MusicDescription:
 
 
 def describe(y: NDArray[np.float32], sr: int) -> MusicDescription:
-    """Tempo and key of a stretch of music.
+    """Tempo and key of a stretch of music; the tempo to a hundredth, the confidences to a thousandth.
 
     Args:
         y: mono samples, (n,), half a second or more.
@@ -80,9 +80,8 @@ def describe(y: NDArray[np.float32], sr: int) -> MusicDescription:
     at_rate = y if sr == view.sr else resample(y, sr, view.sr)
     spectra = compute_spectra(at_rate, view.sr, n_fft=view.n_fft, hop_length=view.hop_length)
     tempo, key = find_tempo(onset_strength(spectra), view.sr / view.hop_length), find_key(spectra)
-    if not tempo.is_beat:
-        return MusicDescription(None, 0.0, key.name, key.confidence)
-    return MusicDescription(tempo.bpm, tempo.confidence, key.name, key.confidence)
+    bpm, confidence = (round(tempo.bpm, 2), round(tempo.confidence, 3)) if tempo.is_beat else (None, 0.0)
+    return MusicDescription(bpm, confidence, key.name, round(key.confidence, 3))
 
 
 def rhythm(spectra: Spectra) -> NDArray[np.float32]:

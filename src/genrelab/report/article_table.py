@@ -238,7 +238,7 @@ def _conclusion(rows: Sequence[ArticleRow], verdict: Json, split: str, scored: t
     worth, hedge = first.worth, _hedge(verdict, split)
     assert worth is not None
     return (
-        f"{printable(first.display)} reaches {format_percent(first.article.accuracy)} of {scored[0]} with the "
+        f"{printable(first.display)} is right on {format_percent(first.article.accuracy)} of {scored[0]} with the "
         f"article's split and {format_percent(first.honest.accuracy)} of {scored[1]} with the {split} split: "
         f"a difference of {worth.text} points, {_weight(worth)}{f'; {hedge}' if hedge else ''}."
     )

@@ -162,6 +162,8 @@ def _read_json(run: Folder, name: str) -> dict[str, Any]:
         raise PreparedError(f"{run} does not exist: give a run folder, the output of `genrelab train`")
     if not run.exists(name) and run.exists("dataset.json"):
         raise PreparedError(f"{run} is a prepared folder: give a run folder, or use `genrelab explore`")
+    if not run.exists(name) and run.exists("article.json"):
+        raise PreparedError(f"{run} was written by `genrelab article`; its runs are {run}/article and {run}/honest")
     if not run.exists(name):
         raise PreparedError(f"{run}: {name} is missing: the run is unfinished; continue with `genrelab train --resume`")
     try:

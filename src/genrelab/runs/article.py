@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from genrelab.core.config import TrainSettings, View
-from genrelab.core.errors import MissingRequirementError, PreparedError, SettingsError
+from genrelab.core.errors import MissingRequirementError, PreparedError, SettingsError, SplitError
 from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
@@ -135,10 +135,15 @@ def _train(
     if _is_finished(prepared, run, settings):
         notify(f"{run}: finished before, kept")
         return
-    train(
-        prepared, run, settings, resume=run.exists(SETTINGS), allow_leaks=allow_leaks, keep_going=True, notify=notify,
-        bar=bar,
-    )  # fmt: skip
+    try:
+        train(
+            prepared, run, settings, resume=run.exists(SETTINGS), allow_leaks=allow_leaks, keep_going=True,
+            notify=notify, bar=bar,
+        )  # fmt: skip
+    except SplitError as e:
+        if settings.split == "article" and e.__cause__ is not None:  # its advice is another --split
+            raise SplitError(f"the article's split {e.__cause__}: more tracks of each genre are needed") from e
+        raise
 
 
 def _is_finished(prepared: Prepared, run: Folder, settings: TrainSettings) -> bool:

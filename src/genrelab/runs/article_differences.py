@@ -60,7 +60,7 @@ def differences(
     article, honest = boards
     views = {row["folder"]: row["view"] for row in honest["rows"]}
     synthesised = bool(runs[1].read_json("run.json")["dataset"].get("synthesised"))
-    found = [_data(honest, synthesised), _features(prepared, views)]
+    found = [_data(article, honest, synthesised), _features(prepared, views)]
     if settings.epochs < ARTICLE_EPOCHS and {"samples", "mel_image"} & set(views.values()):
         found.append(f"Epochs: the networks were trained for {settings.epochs}, not for {ARTICLE_EPOCHS}")
     found.append(f"The article's split is random: {shared_artists(runs[0], article)}")
@@ -68,16 +68,18 @@ def differences(
     return [*found, SOURCES, INTERVAL]
 
 
-def _data(board: Json, synthesised: bool) -> str:
-    n = sum(count for part, count in board["split_counts"].items() if part != "excluded")
-    genres = pluralize(board["genres"], "genre")
-    baseline = f"chance {format_percent(board['chance'])}, always guessing {printable(board['majority_genre'])} "
-    baseline += format_percent(board["majority"])
-    tracks = pluralize(n, "synthesised track" if synthesised else "track")
-    data = f"Data: {printable(board['title'])}, {tracks}, {genres} ({baseline})"
-    if board["dataset"] == "fma-small" and not synthesised:
+def _data(article: Json, honest: Json, synthesised: bool) -> str:
+    in_article, in_honest = (
+        sum(count for part, count in board["split_counts"].items() if part != "excluded") for board in (article, honest)
+    )
+    genres = pluralize(honest["genres"], "genre")
+    tracks = pluralize(in_article, "synthesised track" if synthesised else "track")
+    fewer = f", of which the {honest['split']} split uses {in_honest:,}" if in_honest < in_article else ""
+    chance = format_percent(honest["chance"])
+    data = f"Data: {printable(honest['title'])}, {tracks}{fewer}, {genres} (chance {chance})"
+    if honest["dataset"] == "fma-small" and not synthesised:
         return f"{data}; the article used all 8,000 clips of FMA small"
-    same = ", the same 8 genres" if {g.casefold() for g in board["genres"]} == ARTICLE_GENRES else ""
+    same = ", the same 8 genres" if {g.casefold() for g in honest["genres"]} == ARTICLE_GENRES else ""
     return (
         f"{data}; the article used FMA small{same} (8,000 clips, chance 12.5 %), so compare our columns with each "
         "other rather than with the article's"
@@ -120,7 +122,7 @@ def shared_artists(run: Folder, board: Json) -> str:
     scored = [a for a, role in zip(artists, split["role"], strict=True) if role == "score"]
     known = [a for a in scored if a is not None]
     if not known:
-        return f"how many {board['part']} tracks are by artists of its training set is unknown, as artists are"
+        return f"artists are unknown, so its {board['part']} tracks may be by artists of its training set"
     n = sum(a in learned for a in known)
     unknown = f" (artist unknown for {len(scored) - len(known):,})" if len(known) < len(scored) else ""
     tracks = pluralize(len(scored), f"{board['part']} track")

@@ -102,8 +102,8 @@ def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
         for p in model["policies"]:
             name = p["policy"] + (f" ({p['part']})" if p["part"] else "")
             gaps = [
-                points_text(d["difference"], d["low"], d["high"]) if (d := above.get((p["policy"], b))) else ""
-                for b in ("artist", "official")
+                f"{points_text(d['difference'], d['low'], d['high'])} ({d['n']:,} tracks)" if d else ""
+                for d in (above.get((p["policy"], b)) for b in ("artist", "official"))
             ]
             n = (f"{p['n']:,}", f"{p['n_learned']:,}")
             rows.append((printable(model["model"]), name, accuracy_text(p), *n, *gaps))

@@ -38,8 +38,9 @@ FieldValues = Mapping[str, list[str]]
 TEMPO, KEY = "tempo", "key"
 """Names of these fields in messages, plans and journals."""
 
-MUSIC_TEXTS = {TEMPO: r"[1-9]\d{0,2}", KEY: r"[!-~]{1,3}"}
-"""What may be written: a whole number of beats per minute, and up to three characters, as ID3v2 requires."""
+MUSIC_TEXTS = {TEMPO: r"[1-9]\d{0,2}", KEY: r"[A-G][b#]?m?|o|(1[0-2]|[1-9])[ABdm]"}
+"""What a plan may write: a whole number of beats per minute; a key as in ID3v2 (`F#m`, `o` for none), or a number of
+the DJ programs' wheels (`8A`, `1m`)."""
 
 
 class TagFormat:

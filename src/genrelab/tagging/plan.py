@@ -272,7 +272,10 @@ def _parse_line(text: bytes, field: str | None) -> PlanLine:
         _require(bool(name.strip()) and is_printable_line(name), f"new has {name!r}, which cannot be a genre")
     for name, change in music.items():
         valid = len(change.after) == 1 and re.fullmatch(MUSIC_TEXTS[name], change.after[0])
-        _require(bool(valid), f"{name}: new must be one value, such as {'128' if name == TEMPO else 'F#m'}")
+        _require(
+            bool(valid),
+            f"{name}: new must be one {'whole number, such as 128' if name == TEMPO else 'key, such as F#m'}",
+        )
     return PlanLine(fields["path"], audio, genre.before, genre.after, genre.confidence, music)
 
 

@@ -47,7 +47,7 @@ def test_all_models_are_in_one_picture(name: str) -> None:
 def test_differences_between_splits_are_in_one_table() -> None:
     found = folded_tables(SECTIONS["honesty"])["Differences between the splits"]
     assert len(found.rows) == N_MODELS
-    assert found.rows[2] == ("model_2", "random tracks − artists kept apart", "+19.0", "+13.0 to +25.0")
+    assert found.rows[2] == ("model_2", "random tracks − artists kept apart", "+19.0", "+13.0 to +25.0", "60")
 
 
 def test_only_significant_changes_are_framed_in_the_matrix() -> None:

@@ -100,12 +100,17 @@ def _difference_table(models: Sequence[Json]) -> list[Table]:
             printable(m["model"]),
             f"{_policy(d['a'])} − {_policy(d['b'])}",
             *_difference_cells(d["difference"], d["low"], d["high"]),
+            f"{d['n']:,}",
         )
         for m in models
         for d in m["differences"]
     ]
-    columns = ("model", "splits", "points", "95 % interval")
-    return [Table("Differences between the splits", columns, rows, words=2, wide=True)] if rows else []
+    columns = ("model", "splits", "points", "95 % interval", "tracks scored with both")
+    return (
+        [Table("Differences between the splits", columns, rows, words=2, wide=True)]
+        if rows
+        else []
+    )
 
 
 def _reason_table(found: Json) -> list[Table]:
