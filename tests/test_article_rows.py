@@ -63,6 +63,21 @@ def test_each_row_names_a_command_and_tests() -> None:
     assert [n for n, line in lines.items() if not TEST.search(line["Tests"])] == []
 
 
+def shared_folders(text: str) -> set[str]:
+    """Folders that two different commands write; archives are downloaded into one folder."""
+    written: dict[str, set[str]] = {}
+    for command, words in CALL.findall(text):
+        for folder in re.findall(r"--out (\S+)", words) if command != "download" else ():
+            written.setdefault(folder, set()).add(f"{command} {words.strip()}")
+    return {folder for folder, commands in written.items() if len(commands) > 1}
+
+
+def unprepared(text: str) -> set[str]:
+    """Folders that a command trains on, and that no command prepares."""
+    prepared = set(re.findall(r"genrelab prepare [^`]*--out (\S+?)(?=[ `])", text))
+    return {words.split()[0] for command, words in CALL.findall(text) if command in ("train", "tune")} - prepared
+
+
 def test_every_test_on_the_page_exists() -> None:
     assert missing_tests(PAGE) == []
     assert len(TEST.findall(PAGE)) == PAGE.count("::test_")
@@ -70,6 +85,11 @@ def test_every_test_on_the_page_exists() -> None:
 
 def test_every_command_on_the_page_exists_with_its_options() -> None:
     assert wrong_commands(PAGE) == set()
+
+
+def test_commands_of_the_page_can_be_run_one_after_the_other() -> None:
+    assert shared_folders(PAGE) == set()
+    assert unprepared(PAGE) == set()
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
@@ -80,5 +100,7 @@ def test_the_page_is_linked(page: str) -> None:
 def test_planted_mistakes_are_found() -> None:
     text = "`genrelab sing x`, `genrelab train p --out r --deep`, `genrelab train p --models svm,forest`"
     assert wrong_commands(text) == {"sing", "--deep", "train --deep", "--models forest"}
+    text = "`genrelab prepare x --out p`, `genrelab prepare x --out p --views frames`, `genrelab train q --out r`"
+    assert (shared_folders(text), unprepared(text)) == ({"p"}, {"q"})
     text = "`tests/test_habits.py::test_nothing`, `tests/test_gone.py::test_a`, `tests/test_words.py::uses`"
     assert missing_tests(text) == ["tests/test_habits.py::test_nothing", "tests/test_gone.py::test_a"]

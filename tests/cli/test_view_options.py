@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from genrelab.core.config import MelImageView, SamplesView
+from genrelab.cli.run import large_window_lines, parse_views
+from genrelab.core.config import MelImageView, SamplesView, StatisticsView
 from genrelab.records.prepared import open_prepared
 from tests.support.command import call
 from tests.support.tones import write_tone
@@ -40,6 +41,35 @@ def test_prepared_views_have_the_given_settings(root: Path) -> None:
     status, _, err = _prepare(root, *options[:2])
     assert status == 1 and "views.samples.sr is 8000, not 44100" in err and "choose another --out" in err
     assert json.loads((root.parent / "prepared" / "dataset.json").read_text()) == before
+
+
+def test_remedy_for_a_missing_view_keeps_the_changed_settings(root: Path) -> None:
+    status, _, err = _prepare(root, "--view-option", "samples.n_samples=300", "--view-option", "mel_image.size=16")
+    assert status == 0, err
+    status, _, err = call("train", root.parent / "prepared", "--out", root.parent / "run", "--models", "knn")
+    remedy = "prepare with --views mel_image,samples,statistics --view-option mel_image.size=16 --view-option samples."
+    assert status == 1 and f"{remedy}n_samples=300\n" in err
+    words = err.split("prepare with ")[1].split()
+    status, _, err = call("prepare", root, "--out", root.parent / "more", "--jobs", 1, *words)
+    assert status == 0, err
+    old, new = (open_prepared(str(root.parent / name)).views for name in ("prepared", "more"))
+    assert {**old, "statistics": StatisticsView()} == new
+
+
+def test_fma_exact_cannot_be_on_and_off(root: Path) -> None:
+    words = ("--views", "statistics", "--fma-exact", "--view-option")
+    status, _, err = call("prepare", root, "--out", root.parent / "out", *words, "statistics.fma_exact=false")
+    assert status == 1 and not (root.parent / "out").exists()
+    assert "--fma-exact and --view-option statistics.fma_exact=false contradict each other" in err
+    assert parse_views("statistics", True, ["statistics.fma_exact=true"]) == (StatisticsView(fma_exact=True),)
+    assert parse_views("samples", True, ["samples.sr=8000"]) == (SamplesView(sr=8_000),)
+
+
+def test_large_windows_are_named_with_the_space_that_they_take(root: Path) -> None:
+    _, _, err = _prepare(root, "--view-option", "samples.n_samples=500000")
+    assert "samples: one window takes 2.0 MB; 20 tracks with a window each take 40.0 MB, and twice that" in err
+    assert "mel_image: one window" not in err
+    assert not list(large_window_lines(parse_views("all"), 8_000))
 
 
 @pytest.mark.parametrize("command", ["prepare", "run", "bench"])

@@ -199,11 +199,22 @@ def test_export_command_writes_records_of_prepared_only(prepared: Prepared, tmp_
     for words, message in [
         ((prepared.folder, *form), "needs a folder for the records: give --out FOLDER"),
         ((prepared.folder, "--format", "onnx", *out), "is the output of `prepare`, not a model: train a model on it"),
+        ((prepared.folder, *form, *out, "--shards", 2), "Input should be greater than or equal to 3"),
         ((prepared.folder, "--format", "onnx", *out, "--shards", 4), "--view and --shards belong to --format"),
         ((model_of(tmp_path / "run"), *form, *out), "is a model, and tfrecord-article is a form of tracks"),
     ]:
         status, said, err = call("export", *words)
         assert status != 0 and message in " ".join(err.replace("│", " ").split()) and not said
+
+
+@pytest.mark.parametrize("view", ["samples", "mel_image"])
+def test_code_in_the_readme_makes_three_channels_of_one_batch_at_a_time(
+    prepared: Prepared, tmp_path: Path, view: str
+) -> None:
+    out = export_article_records(str(prepared.folder), tmp_path / "out", view=view)
+    kept, shuffled, batched = re.split(r"\.shuffle\(2048\)|\.batch\(32\)", (out / "README.md").read_text())
+    assert ".cache()" in kept and not any("tf.repeat" in text for text in (kept, shuffled))
+    assert ("tf.repeat" in batched) == (view == "mel_image")
 
 
 def _code(out: Path) -> dict[str, Any]:
@@ -234,6 +245,9 @@ def test_code_in_the_readme_reads_the_records(
         assert x.shape[1:] == ((500,) if view == "samples" else (16, 16, 3))
     endless = code["batches"](code["training"], train=True).take(5)
     assert sum(len(x) for x, _ in endless) == 5 * 32, "training repeats"
+    record = next(iter(code["tf"].data.TFRecordDataset(code["training"])))
+    song, _ = code["parse"](record)
+    assert song.shape == ((500,) if view == "samples" else (16, 16, 1)), "what is kept in memory has one channel"
     if view == "mel_image":
         assert (x[..., 0] == x[..., 2]).all() and x.min() >= -80 and abs(x.max()) < 1e-3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from genrelab.core.config import (
@@ -14,10 +15,12 @@ from genrelab.core.config import (
     MelImageView,
     SamplesView,
     StatisticsView,
+    TableView,
     View,
 )
 from genrelab.core.errors import SettingsError
-from genrelab.features.view_settings import MAX_WINDOW_VALUES, check_numbers, with_view_options
+from genrelab.features.view_settings import MAX_WINDOW_VALUES, check_numbers, view_options, with_view_options
+from genrelab.features.views import compute
 
 ALL = tuple(view() for view in get_args(View) if view.name != "table")
 
@@ -54,6 +57,10 @@ def test_every_number_of_every_view_has_a_limit() -> None:
         ("samples.sr=8000.5", r"sr must be a whole number"),
         ("mel_image.top_db=loud", r"top_db must be a number\. Received: 'loud'"),
         ("mel_image.top_db=nan", r"top_db cannot be nan"),
+        ("mel_image.top_db=10000000", r"top_db cannot be 10000000\.0: it must be above 0 and at most 1,000$"),
+        ("log_mel.top_db=65505", r"top_db cannot be 65505\.0: it must be above 0 and at most 1,000$"),
+        ("statistics.sr=192001", r"sr cannot be 192001: it must be above 0 and at most 192,000$"),
+        ("embedding.depth=3", r"has no setting 'depth': use sr, n_fft, hop_length, n_mels, n_frames and 1 more$"),
         ("statistics.fma_exact=1", r"fma_exact must be true or false"),
         ("log_mel.hop_length=1", r"hop_length must be at least n_fft / 100"),
         ("statistics.hop_length=500", r"features of frames need a hop_length of 64, 128"),
@@ -72,6 +79,33 @@ def test_unusable_option_is_refused_by_name(option: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as e:
         with_view_options(ALL, [option])
     assert str(e.value).startswith("--view-option ") and str(e.value).isprintable()
+
+
+def test_errors_show_the_options_as_they_were_typed() -> None:
+    for option in ("mel_image.top_db=1e9", "statistics.sr=+8_000", "statistics.fma_exact=TRUE"):
+        others = ["statistics.hop_length=500"] if option.endswith("TRUE") else []
+        with pytest.raises(SettingsError) as e:
+            with_view_options(ALL, [option, *others])
+        given = " ".join(f"--view-option {text}" for text in [option, *others])
+        assert str(e.value).startswith(f"{given}: ")
+
+
+def test_options_of_views_give_these_views_again() -> None:
+    changed = (SamplesView(n_samples=5_000, sr=22_050), StatisticsView(fma_exact=True), LogMelView(window_s=2.5))
+    words = view_options(changed)
+    assert words.startswith(" --view-option samples.sr=22050 --view-option samples.n_samples=5000 --view-option stat")
+    options = words.split(" --view-option ")[1:]
+    assert with_view_options((SamplesView(), StatisticsView(), LogMelView()), options) == changed
+    assert view_options(ALL) == "" and view_options([TableView(columns=("a",))]) == ""
+
+
+@pytest.mark.parametrize("view", [MelImageView(size=16), LogMelView(n_mels=8)], ids=lambda view: str(view.name))
+def test_decibels_at_the_limit_are_finite_numbers(view: View) -> None:
+    (changed,) = with_view_options((view,), [f"{view.name}.top_db=1000"])
+    silence_and_click = np.zeros(44_100, np.float32)
+    silence_and_click[-400:] = 1
+    windows = [window.x for window in compute(changed, silence_and_click, 22_050)]
+    assert np.isfinite(windows).all() and np.min(windows) < -80
 
 
 def test_option_for_a_view_that_is_not_prepared_is_refused() -> None:

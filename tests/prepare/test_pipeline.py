@@ -214,7 +214,7 @@ def test_other_labels_rewrite_only_the_tables(music: Path, tmp_path: Path) -> No
 def test_other_settings_are_refused_by_name(music: Path, tmp_path: Path) -> None:
     prepare(_load(music), tmp_path / "out", SETTINGS, jobs=1)
     other = PrepareSettings(views=(StatisticsView(), SamplesView(n_samples=400)), shard_tracks=12)
-    with pytest.raises(PreparedError, match=r"views\.samples\.n_samples is 500, not 400.* or remove it$"):
+    with pytest.raises(PreparedError, match=r"views\.samples\.n_samples is 500, not 400.* or remove it;"):
         prepare(_load(music), tmp_path / "out", other, jobs=1)
     more = PrepareSettings(views=(*SETTINGS.views, EmbeddingView()), shard_tracks=12)
     with pytest.raises(PreparedError, match=r"is absent, not present.*; or keep its views: --views samples,stati"):

@@ -106,6 +106,30 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.parametrize("views", [(SamplesView(), StatisticsView()), (SamplesView(n_samples=500), EmbeddingView())])
+def test_other_views_are_refused_with_the_options_that_keep_the_old_ones(
+    root: Path, out: Path, views: tuple[View, ...]
+) -> None:
+    with pytest.raises(PreparedError) as e:
+        prepare(_load(root), out, PrepareSettings(views, shard_tracks=3), jobs=1)
+    advice = "; or keep its views: --views samples,statistics --view-option samples.n_samples=500"
+    assert str(e.value).endswith(f"choose another --out, or remove it{advice}")
+
+
+def test_options_of_views_are_not_the_remedy_where_other_settings_differ(root: Path, out: Path) -> None:
+    other = PrepareSettings((SamplesView(),), ClipSettings(clip_s=2), shard_tracks=3)
+    with pytest.raises(PreparedError, match=r"clips\.clip_s is 30\.0, not 2.* or remove it$"):
+        prepare(_load(root), out, other, jobs=1)
+
+
+def test_damaged_settings_of_views_are_refused_without_options(root: Path, out: Path) -> None:
+    about = json.loads((out / "dataset.json").read_text())
+    about["settings"]["views"]["samples"] |= {"rate": 8_000}
+    (out / "dataset.json").write_text(json.dumps(about))
+    with pytest.raises(PreparedError, match=r"views\.samples\.rate is 8000, not absent.* or remove it$"):
+        _again(_load(root), out)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_preparation_is_repaired(made: tuple[Path, Path], out: Path, damage: str) -> None:

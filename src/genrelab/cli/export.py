@@ -38,7 +38,7 @@ def export(
         typer.Option("--view", metavar="NAME", help="tfrecord-article: samples or mel_image.  [default: samples]"),
     ] = None,
     shards: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="tfrecord-article: number of files.  [default: 16]")
+        int | None, typer.Option(min=3, metavar="N", help="tfrecord-article: number of files.  [default: 16]")
     ] = None,
     overwrite: Annotated[
         bool, options.flag("--overwrite", "Replace an earlier export even if other files were added to it.")

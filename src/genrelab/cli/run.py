@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from genrelab.cli.console import notify, progress_bar
 from genrelab.cli.options import SourceOptions, split_list
@@ -44,6 +47,9 @@ Params = Mapping[str, Mapping[str, Any]]
 MAX_NAMED = 5
 """Maximum number of unusable tracks that are printed; failures.csv has all."""
 
+LARGE_WINDOW_BYTES = 1_000_000
+"""A view with larger windows gets a sentence on the disk space that it takes."""
+
 
 def load_source(source: SourceOptions) -> Dataset:
     """Load the tracks of a source, without those that it excludes."""
@@ -73,6 +79,8 @@ def prepare(
         held = settings.views if dataset.features is None else (TableView(columns=dataset.features.columns),)
         check_settings(training, {v.name: v for v in held})
     _print_dataset(dataset)
+    for line in large_window_lines(settings.views, len(dataset.tracks)):
+        notify(line)
     with progress_bar("Preparing") as progress:
         prepared = program.prepare(dataset, out, settings, jobs=preparing.jobs, notify=notify, progress=progress)
     for line in outcome_lines(prepared, dataset.unused):
@@ -85,6 +93,20 @@ def _print_dataset(dataset: Dataset) -> None:
     notify(f"{printable(dataset.root.name)}: {dataset.summary}")
     for note in dataset.notes:
         notify(f"  {note}")
+
+
+def large_window_lines(views: Sequence[View], n_tracks: int) -> Iterator[str]:
+    """A sentence on the disk space of each view whose windows are large; no view is with its default settings."""
+    from genrelab.bench.summary import format_bytes
+
+    for view in views:
+        n_bytes = math.prod(view.shape) * np.dtype(view.dtype).itemsize
+        if n_bytes > LARGE_WINDOW_BYTES:
+            total = format_bytes(n_bytes * n_tracks)
+            yield (
+                f"{view.name}: one window takes {format_bytes(n_bytes)}; {pluralize(n_tracks, 'track')} with a window "
+                f"each take {total}, and twice that while they are prepared"
+            )
 
 
 def outcome_lines(prepared: Prepared, unused: Sequence[UnusedFile] = ()) -> list[str]:
@@ -128,7 +150,7 @@ def parse_views(listed: str | None, fma_exact: bool = False, view_options: Seque
     """Views by name, `all` for every view of audio, with the settings of `--view-option`.
 
     Raises:
-        SettingsError: an unknown name, or see `view_settings.with_view_options`.
+        SettingsError: an unknown name, `--fma-exact` and its opposite, or see `view_settings.with_view_options`.
     """
     audio_views = [n for n in VIEWS if n != "table"]
     names = audio_views if listed == "all" else split_list(listed) or list(DEFAULT_VIEWS)
@@ -136,7 +158,12 @@ def parse_views(listed: str | None, fma_exact: bool = False, view_options: Seque
     if unknown:
         raise SettingsError(f"unknown view {unknown[0]!r}: use {', '.join(audio_views)} or all")
     views = [StatisticsView(fma_exact=True) if n == "statistics" and fma_exact else VIEWS[n]() for n in names]
-    return with_view_options(views, view_options)
+    chosen = with_view_options(views, view_options)
+    if fma_exact and any(isinstance(view, StatisticsView) and not view.fma_exact for view in chosen):
+        raise SettingsError(
+            "--fma-exact and --view-option statistics.fma_exact=false contradict each other: leave one of them out"
+        )
+    return chosen
 
 
 def bench(

@@ -52,7 +52,7 @@ def parse(record):
     }
     parsed = tf.io.parse_single_example(record, fields)
     one_hot = tf.reshape(tf.sparse.to_dense(parsed["one_hot_class"]), [$classes])
-    song = parsed["song"]$reshape
+    song = $song_of_record
     return song, one_hot
 
 
@@ -66,10 +66,11 @@ def batches(files, train=False):
     data = tf.data.TFRecordDataset(files, num_parallel_reads=tf.data.AUTOTUNE).with_options(unordered)
     data = data.map(parse, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors().cache()
     data = data.shuffle(2048).repeat() if train else data
-    return data.batch(32).prefetch(tf.data.AUTOTUNE)
+    data = data.batch(32)$channels
+    return data.prefetch(tf.data.AUTOTUNE)
 
 
-# model.fit(batches(training, train=True), steps_per_epoch=count(training) // 32, validation_data=batches(validation))
+# model.fit(batches(training, train=True), steps_per_epoch=max(1, count(training) // 32), validation_data=batches(validation))
 ```
 
 ## Accuracy with this split is too high
@@ -80,8 +81,8 @@ A model that has learned how an artist sounds then scores better on the test set
 to it. `genrelab train` keeps every artist in one set; `genrelab train --split article` shows the difference.
 """)
 
-_RESHAPE = """
-    song = tf.repeat(tf.reshape(song, [$size, $size, 1]), 3, axis=-1)  # low frequencies first, time to the right"""
+_IMAGE = 'tf.reshape(parsed["song"], [$size, $size, 1])  # low frequencies first, time to the right'
+_CHANNELS = ".map(lambda song, one_hot: (tf.repeat(song, 3, axis=-1), one_hot))  # three channels, of a batch only"
 
 
 def split_by_shard(shards: int) -> tuple[int, int]:
@@ -105,7 +106,8 @@ def readme_text(
         shards=pluralize(shards, "shard"), seed=seed, n=math.prod(view.shape), classes=len(genres), song=_song(view),
         genres="\n".join(f"{number}. {printable(genre)}" for number, genre in enumerate(genres)),
         test=validation, validation=training, leak=leak,
-        reshape=Template(_RESHAPE).substitute(size=view.shape[0]) if is_image else "",
+        song_of_record=Template(_IMAGE).substitute(size=view.shape[0]) if is_image else 'parsed["song"]',
+        channels=_CHANNELS if is_image else "",
     )  # fmt: skip
 
 

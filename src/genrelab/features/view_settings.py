@@ -18,10 +18,10 @@ MAX_NUMBER = 10_000_000
 """Limit of every number of a view and of clips: larger ones are damage or an attempt to fill the memory."""
 
 MAX_NUMBER_OF = {
-    "clip_s": 600, "window_s": 600, "tolerance": 1, "max_clips": 10_000, "sr": 400_000, "n_fft": 1 << 17,
-    "n_mels": 4_096, "size": 4_096,
+    "clip_s": 600, "window_s": 600, "tolerance": 1, "max_clips": 10_000, "sr": 192_000, "n_fft": 1 << 17,
+    "n_mels": 4_096, "size": 4_096, "top_db": 1_000,
 }  # fmt: skip
-"""Lower limits of some numbers."""
+"""Lower limits of some numbers. Decibels are stored as float16, where 65,504 is the largest number."""
 
 MAX_OVERLAP = 100
 """Most windows, or frames, that may contain the same sample: steps of one sample would give one for each."""
@@ -74,19 +74,33 @@ def with_view_options(views: Sequence[View], options: Iterable[str]) -> tuple[Vi
     """
     chosen = {view.name: view for view in views}
     changes: dict[str, dict[str, Any]] = {}
+    given: dict[str, list[str]] = {}
     for option in options:
         name, setting, value = _parse(option, chosen)
         of_view = changes.setdefault(name, {})
         if setting in of_view and of_view[setting] != value:
             raise SettingsError(f"--view-option {name}.{setting} is given twice, with different values: give it once")
         of_view[setting] = value
+        given.setdefault(name, []).append(f"--view-option {option.strip()}")
     for name, values in changes.items():
         try:
             chosen[name] = _changed(chosen[name], values)
         except SettingsError as e:
-            given = " ".join(f"--view-option {name}.{setting}={value}" for setting, value in values.items())
-            raise SettingsError(f"{printable(given)}: {e}") from e
+            raise SettingsError(f"{printable(' '.join(given[name]))}: {e}") from e
     return tuple(chosen[view.name] for view in views)
+
+
+def view_options(views: Iterable[View]) -> str:
+    """The words ` --view-option VIEW.SETTING=VALUE` for every setting that is not the default; empty if there is none.
+
+    They give `with_view_options` these views. The columns of a table are left out, because no option sets them.
+    """
+    return "".join(
+        f" --view-option {view.name}.{f.name}={printable(str(value).lower())}"
+        for view in views
+        for f in dataclasses.fields(view)
+        if (value := getattr(view, f.name)) != f.default and not isinstance(value, tuple)
+    )
 
 
 def _parse(option: str, views: Mapping[str, View]) -> tuple[str, str, Any]:
@@ -105,7 +119,8 @@ def _parse(option: str, views: Mapping[str, View]) -> tuple[str, str, Any]:
         )
     defaults = {f.name: f.default for f in dataclasses.fields(VIEWS[name])}
     if setting not in defaults:
-        raise SettingsError(f"{given}: the view {name} has no setting {setting!r}: use {join_first(list(defaults))}")
+        usable = [name for name, default in defaults.items() if not isinstance(default, tuple)]
+        raise SettingsError(f"{given}: the view {name} has no setting {setting!r}: use {join_first(usable)}")
     kind = type(defaults[setting])
     try:
         return name, setting, _convert(text.strip(), kind)

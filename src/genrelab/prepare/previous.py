@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrelab.core.config import CLIP_CHOICE, CLIP_CHOICE_KEY, PARQUET_VIEWS, PrepareSettings
-from genrelab.core.errors import DecodeError, PreparedError
+from genrelab.core.config import CLIP_CHOICE, CLIP_CHOICE_KEY, PARQUET_VIEWS, PrepareSettings, view_from_json
+from genrelab.core.errors import DecodeError, PreparedError, SettingsError
 from genrelab.core.progress import Notify
 from genrelab.core.storage import Folder
 from genrelab.datasets.base import Dataset
+from genrelab.features.view_settings import view_options
 from genrelab.prepare import assemble, work_unit
 from genrelab.prepare.work_folder import read_settings, settings_as_stored
 from genrelab.prepare.work_unit import Item, PackedFingerprint, ReusableTrack, TrackOutcome
@@ -57,12 +58,23 @@ def _check_settings(folder: Folder, stored: dict[str, Any], settings: PrepareSet
     found = list(_differences({CLIP_CHOICE_KEY: CLIP_CHOICE, **stored}, settings_as_stored(settings)))
     if not found:
         return
-    only_views = all(d.startswith("views.") and "absent" in d for d in found)  # such as one that is new by default
-    keep = f"; or keep its views: --views {','.join(stored['views'])}" if only_views else ""
+    only_views = all(d.startswith("views.") for d in found)  # such as one that is new by default
+    keep = _advice_to_keep(stored["views"]) if only_views else ""
     raise PreparedError(
         f"{folder} has other settings than requested ({'; '.join(found)}): choose another --out, or "
         f"remove {remove}{keep}"
     )
+
+
+def _advice_to_keep(stored: dict[str, Any]) -> str:
+    """The options that request the stored views with their settings; empty if no options do."""
+    if "table" in stored:
+        return ""
+    try:
+        options = view_options(map(view_from_json, stored.values()))
+    except (SettingsError, AttributeError):  # damaged, or written by another version
+        return ""
+    return f"; or keep its views: --views {','.join(stored)}{options}"
 
 
 def _check_clip_choice(old: Prepared, settings: PrepareSettings) -> None:

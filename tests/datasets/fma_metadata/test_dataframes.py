@@ -166,6 +166,38 @@ def test_missing_tables_are_named_with_the_remedy(root: Path, tmp_path: Path) ->
         genrelab.read_fma_tracks(tmp_path / "other")
 
 
+def test_errors_name_the_file_that_was_read_and_what_to_give(root: Path, tmp_path: Path) -> None:
+    table, other = root / "fma_metadata/tracks.csv", tmp_path / "notes.txt"
+    other.write_text("no table")
+    remedy = "give FMA's folder, fma_metadata.zip or"
+    with pytest.raises(DatasetError) as e:
+        genrelab.read_fma_genres(table)
+    assert str(e.value) == f"{table} does not have FMA's row `genre_id,…`; {remedy} genres.csv"
+    with pytest.raises(DatasetError) as e:
+        genrelab.read_fma_tracks(other)
+    assert str(e.value) == f"{other} does not have FMA's 2 header rows and a row `track_id,,`; {remedy} tracks.csv"
+    other.write_text(tracks_csv({}))
+    with pytest.raises(DatasetError) as e:
+        genrelab.read_fma_tracks(other)
+    assert str(e.value).startswith(f"{other} is cut off or damaged: ")
+    with pytest.raises(DatasetError) as e:
+        genrelab.read_fma_tracks("/dev/null")
+    assert str(e.value) == f"/dev/null is neither a folder nor a file: {remedy} tracks.csv"
+
+
+def test_errors_name_the_place_in_an_archive(root: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "fma_metadata.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("fma_metadata/tracks.csv", "path,genre\n")
+    for read, words in (
+        (genrelab.read_fma_tracks, "tracks.csv does not have FMA's"),
+        (genrelab.read_fma_genres, "genres.csv not found"),
+    ):
+        with pytest.raises(DatasetError) as e:
+            read(archive)
+        assert str(e.value).startswith(f"{archive}/{words}")
+
+
 @pytest.mark.parametrize("lost", [1, 2, 30, 60])
 def test_a_table_that_is_cut_off_is_refused(root: Path, lost: int) -> None:
     table = root / "fma_metadata/tracks.csv"
@@ -213,7 +245,8 @@ def test_an_archive_damaged_in_the_middle_is_refused(root: Path) -> None:
         ("album.tags", "[print(1)]", "not a Python list"),
         ("album.date_created", "26th of May", r"album\.date_created has '26th of May', which is not a date"),
         ("set.subset", "tiny", "track 7: unknown subset 'tiny'"),
-        ("set.subset", "", "unknown subset"),
+        ("set.subset", "", "track 7: no subset: use one of small, medium, large, full"),
+        ("set.subset", "nan", "track 7: unknown subset 'nan'"),
     ],
 )
 def test_a_cell_that_is_not_what_its_column_holds_is_named(root: Path, column: str, cell: str, words: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from genrelab.core.errors import DatasetError, MissingRequirementError, printable
 from genrelab.core.text import join_first
-from genrelab.datasets.fma_metadata.tables import find_source, open_table
+from genrelab.datasets.fma_metadata.tables import find_source, location, open_table, remedy_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def read_fma_tracks(root: str | Path) -> pd.DataFrame:
     """tracks.csv: one row per track, 52 columns in the groups `album`, `artist`, `set`, `track`.
 
     Args:
-        root: the folder that has `fma_metadata` or fma_metadata.zip, one of these two, or tracks.csv itself.
+        root: the folder that has `fma_metadata` or fma_metadata.zip, one of these two, or the table itself.
 
     Returns:
         A frame with the index `track_id` and pairs such as ("track", "title") as columns. Tags and genres are lists
@@ -141,7 +141,10 @@ def _read(
         raise MissingRequirementError(needs) from e
     lines: list[str] = []
     source = find_source(Path(root).expanduser(), name)
-    with open_table(source, name, header_rows=header_rows, id_name=id_name, lines=lines) as (header, rows):
+    with open_table(source, name, header_rows=header_rows, id_name=id_name, lines=lines, remedy=remedy_for(name)) as (
+        header,
+        rows,
+    ):
         checked = _CheckedRows(rows, lines)
         try:
             table = pd.read_csv(
@@ -162,8 +165,8 @@ def _read(
 
 
 def _damaged(source: Path, name: str) -> DatasetError:
-    where = printable(str(source if source.name == name else source / name))
-    return DatasetError(f"{where} is cut off or damaged: download it again with `genrelab download fma-metadata`")
+    remedy = "download it again with `genrelab download fma-metadata`"
+    return DatasetError(f"{location(source, name)} is cut off or damaged: {remedy}")
 
 
 # === Types ===
@@ -211,9 +214,8 @@ def _to_subsets(cells: pd.Series[Any]) -> pd.Series[Any]:
 
     unknown = cells[~cells.isin(SUBSETS)]
     if len(unknown):
-        raise DatasetError(
-            f"tracks.csv, track {unknown.index[0]}: unknown subset {printable(str(unknown.iloc[0])[:80])!r}: "
-            f"use one of {', '.join(SUBSETS)}"
-        )
+        cell = unknown.iloc[0]
+        wrong = "no subset" if pd.isna(cell) else f"unknown subset {printable(str(cell)[:80])!r}"
+        raise DatasetError(f"tracks.csv, track {unknown.index[0]}: {wrong}: use one of {', '.join(SUBSETS)}")
     used = SUBSETS if (cells == "full").any() else SUBSETS[:3]
     return cells.astype(pd.CategoricalDtype(list(used), ordered=True))

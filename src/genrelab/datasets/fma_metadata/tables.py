@@ -126,8 +126,9 @@ def read_tracks(root: Path, *, columns: Collection[str]) -> Iterator[dict[str, s
 
 @contextmanager
 def open_table(
-    source: Path, name: str, *, header_rows: int, id_name: str = "track_id", lines: list[str] | None = None
-) -> Iterator[tuple[Header, Iterator[list[str]]]]:
+    source: Path, name: str, *, header_rows: int, id_name: str = "track_id", lines: list[str] | None = None,
+    remedy: str = "read your own tables with --dataset table",
+) -> Iterator[tuple[Header, Iterator[list[str]]]]:  # fmt: skip
     """Columns and data rows (the id is the first cell) of one of FMA's tables.
 
     Args:
@@ -137,6 +138,7 @@ def open_table(
             the row that starts with the id's name.
         id_name: the id's name, in the row after the header rows.
         lines: where the lines of each data row that is read are added.
+        remedy: what to do if the table does not have FMA's header rows.
 
     Raises:
         DatasetError: the table is missing, cut off, or not in FMA's layout.
@@ -147,13 +149,11 @@ def open_table(
         ids = next(reader, [])
         if ids[:1] != [id_name] or any(len(row) != len(ids) for row in header):
             rows = f"{header_rows} header rows and a row `{id_name},,`" if header_rows else f"row `{id_name},…`"
-            raise DatasetError(
-                f"{_location(source, name)} does not have FMA's {rows}; read your own tables with --dataset table"
-            )
+            raise DatasetError(f"{location(source, name)} does not have FMA's {rows}; {remedy}")
         columns: Header = list(zip(*(row[1:] for row in header or [ids]), strict=True))
         if lines is not None:
             lines.clear()
-        yield columns, _checked_rows(reader, len(ids), _location(source, name))
+        yield columns, _checked_rows(reader, len(ids), location(source, name))
 
 
 def find_source(root: Path, name: str) -> Path:
@@ -162,8 +162,9 @@ def find_source(root: Path, name: str) -> Path:
     Raises:
         DatasetError: there is none.
     """
-    if not root.exists():
-        raise DatasetError(f"{printable(str(root))} does not exist: give FMA's folder, fma_metadata.zip or {name}")
+    if not (root.is_dir() or root.is_file()):
+        wrong = "is neither a folder nor a file" if root.exists() else "does not exist"
+        raise DatasetError(f"{printable(str(root))} {wrong}: {remedy_for(name)}")
     return root if root.is_file() or (root / name).is_file() else _require_metadata(root)
 
 
@@ -211,11 +212,18 @@ def _open_text(source: Path, name: str) -> Iterator[TextIO]:
                 yield file
     except FileNotFoundError as e:
         remedy = "download it with `genrelab download fma-metadata`"
-        raise DatasetError(f"{_location(source, name)} not found: {remedy}") from e
+        raise DatasetError(f"{location(source, name)} not found: {remedy}") from e
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as e:
         why = getattr(e, "strerror", None) or "the file is damaged"
-        raise DatasetError(f"{_location(source, name)} cannot be read: {why}") from e
+        raise DatasetError(f"{location(source, name)} cannot be read: {why}") from e
 
 
-def _location(source: Path, name: str) -> str:
-    return printable(str(source if source.name == name else source / name))
+def location(source: Path, name: str) -> str:
+    """Where `open_table` reads the table, for messages: the file itself, or its place in the folder or zip."""
+    in_source = source.suffix == ".zip" or source.is_dir()
+    return printable(str(source / name if in_source else source))
+
+
+def remedy_for(name: str) -> str:
+    """What to give a function that reads the table `name`."""
+    return f"give FMA's folder, fma_metadata.zip or {name}"
