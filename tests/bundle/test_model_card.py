@@ -158,6 +158,8 @@ def test_card_reports_the_calibration_and_its_tracks(task: Task, tmp_path: Path)
     model.needs_validation = True  # type: ignore[misc]
     text = card_text(model, task, examples, about, ClipSettings(), evidence)
     assert "The best epoch was chosen on them, too." in text and "gives a genre to 40.0 % of them." in text
+    model.settings = TrainSettings(preset="article")
+    assert "The best epoch" not in card_text(model, task, examples, about, ClipSettings(), evidence), "it uses the last"
     text = card_text(
         model, task, examples, about | {"calibration": calibration | {"fitted": False}}, ClipSettings(), evidence
     )

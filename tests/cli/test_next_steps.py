@@ -11,6 +11,7 @@ import pytest
 from genrelab.cli import console
 from genrelab.cli.options import SourceOptions
 from genrelab.cli.output import tables
+from genrelab.cli.run_options import FitOptions
 from tests.support.command import call
 from tests.support.tones import write_tone
 
@@ -78,17 +79,19 @@ def test_a_relabelled_table_is_run_or_copied_first(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(("clear", "label"), [(True, "Next:"), (False, "To train with it anyway:\n")])
 def test_parameters_of_a_study_are_trained_with(capsys: pytest.CaptureFixture[str], clear: bool, label: str) -> None:
     found = {"best": {"params": {"C": 1.0}}, "trials": [1, 2], "model": "svm", "gain": {"beyond_noise": clear}}
-    tables.tuning(found, False, "my prepared", "my study/")
+    training = FitOptions(preset="article", no_early_stopping=True, pca=0.9)
+    tables.tuning(found, False, "my prepared", "my study/", training)
     said = capsys.readouterr().out
     assert "my study/tune/svm/trials.json" in said
     words = words_behind(said, label)
     assert words[:4] == ["train", "my prepared", "--models", "svm"]
-    assert words[4:] == ["--from-study", "my study/", "--out", "my study-trained"]
+    assert words[4:6] == ["--from-study", "my study/"]
+    assert words[6:] == ["--no-early-stopping", "--preset", "article", "--pca", "0.9", "--out", "my study-trained"]
 
 
 def test_defaults_that_are_best_need_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     found = {"best": {"params": {"C": 1.0}}, "trials": [1], "model": "svm", "gain": None}
-    tables.tuning(found, False, "prepared", "study")
+    tables.tuning(found, False, "prepared", "study", FitOptions())
     assert "--from-study" not in capsys.readouterr().out
 
 

@@ -105,6 +105,10 @@ def test_parameters_reach_the_svm() -> None:
 def test_tuned_layers_replace_those_of_the_articles_mlp() -> None:
     mlp = fitted("mlp", blobs(), {"hidden": 9, "layers": 2}, preset="article").classifier_
     assert mlp.hidden_layer_sizes == (9, 9)
+    own = {"hidden": 140, "layers": 1, "alpha": 0.1}  # as in a trial of `tune --preset article`
+    article, usual = (fitted("mlp", blobs(), own, preset=preset).classifier_ for preset in ("article", "default"))
+    assert (article.hidden_layer_sizes, article.alpha) == ((140, 2), 0.1)
+    assert usual.hidden_layer_sizes == (140,)
 
 
 def test_only_the_l1_penalty_makes_weights_exactly_0() -> None:

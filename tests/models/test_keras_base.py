@@ -11,7 +11,7 @@ import pytest
 from genrelab.core.config import SamplesView, TrainSettings
 from genrelab.core.errors import ModelError
 from genrelab.core.tensorflow import load_tensorflow
-from genrelab.models import keras_base
+from genrelab.models import keras_base, keras_training
 from genrelab.models.keras_base import KerasModel
 from genrelab.models.keras_training import History
 from tests.support.in_memory import examples_of, tones
@@ -68,6 +68,7 @@ def test_model_learns_and_reports_its_curve(tmp_path: Path) -> None:
 
 def test_cost_summary_and_progress_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras_base, "LINE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(keras_training, "_time_epoch", lambda *_: 2.0)
     said: list[str] = []
     seen: list[tuple[int, int]] = []
     examples = tones()
@@ -77,15 +78,20 @@ def test_cost_summary_and_progress_are_reported(tmp_path: Path, monkeypatch: pyt
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert "Dense" in said[0] and "Total params" in said[0]
     n = (examples.role == "fit").sum()
-    assert re.fullmatch(
-        rf"small: trains 179 of 195 weights on {n} training tracks: about \d\S* m?s per epoch, at most \d\S* m?s for 3 "
-        "epochs; it stops earlier if the validation tracks show no further gain",
-        said[1],
+    stops = "; it stops earlier if the validation tracks show no further gain"
+    assert said[1] == (
+        f"small: trains 179 of 195 weights on {n} training tracks: about 2.0 s per epoch, at most 6.0 s for 3 "
+        f"epochs{stops}"
     )
     assert [re.sub(r"\d\S* m?s\b", "T", line) for line in said[2:]] == [
         "  small: epoch 2 of 3, T per epoch, at most T left",
         "  small: epoch 3 of 3, T per epoch, at most T left",
     ]
+    resumed = Small(TrainSettings(epochs=7, batch_size=16), examples.genres)
+    resumed.notify, resumed.resume = said.append, True
+    said.clear()
+    resumed.fit(examples, tmp_path)
+    assert said[0].endswith(f": about 2.0 s per epoch, at most 8.0 s for 4 remaining epochs{stops}")
 
 
 def test_nothing_is_promised_about_an_earlier_end_without_early_stopping(tmp_path: Path) -> None:

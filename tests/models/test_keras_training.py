@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import ModelError
-from genrelab.core.tensorflow import load_tensorflow, seed_everything
+from genrelab.core.tensorflow import as_numpy, load_tensorflow, seed_everything
+from genrelab.models import keras_training
 from genrelab.models.checkpoints import read_history
 from genrelab.models.keras_training import fit_network, full_batches, network_data_from_arrays
 from tests.support.paths import PROJECT
@@ -92,14 +94,50 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
 
 
 def test_timing_an_epoch_beforehand_changes_no_number(tmp_path: Path) -> None:
-    seconds: list[float] = []
+    estimates: list[tuple[float, int]] = []
+
+    def timed(seconds: float, epochs: int) -> None:
+        estimates.append((seconds, epochs))
+
     _, expected = trained(tmp_path / "a")
-    _, weights = trained(tmp_path / "b", timed=seconds.append)
-    assert len(seconds) == 1 and seconds[0] > 0
+    _, weights = trained(tmp_path / "b", timed=timed)
+    ((seconds, left),) = estimates
+    assert seconds > 0 and left == 4
     np.testing.assert_array_equal(weights, expected)
     assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
-    trained(tmp_path / "b", resume=True, timed=seconds.append)
-    assert len(seconds) == 1, "it is finished"
+    trained(tmp_path / "b", resume=True, timed=timed)
+    assert len(estimates) == 1, "it is finished"
+    trained(tmp_path / "b", resume=True, timed=timed, settings={"epochs": 6})
+    assert [epochs for _, epochs in estimates] == [4, 2]
+
+
+def test_the_estimate_of_an_epoch_has_its_steps_and_what_it_costs_besides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device that computes while the next step is prepared: time passes when something is read from it."""
+    now = queued = 0.0
+
+    def read(variable: Any) -> Any:
+        nonlocal now, queued
+        now, queued = now + queued, 0.0
+        return as_numpy(variable)
+
+    def epoch(network: Any, data: Any, validation: Any, callbacks: Any = ()) -> None:
+        nonlocal now, queued
+        now += 10.0  # such as starting, and scoring one batch
+        for _ in data:
+            queued += 3.0
+            for callback in callbacks:
+                callback.on_train_batch_end(0)
+        now, queued = now + queued, 0.0
+
+    monkeypatch.setattr(keras_training, "as_numpy", read)
+    monkeypatch.setattr(keras_training, "_train_epoch", epoch)
+    monkeypatch.setattr(keras_training, "time", SimpleNamespace(perf_counter=lambda: now))
+    x, y = clouds()
+    fit, choose = (network_data_from_arrays(x[rows], y[rows], batch_size=16) for rows in (slice(50), slice(50, 75)))
+    network = small_network()
+    keras_training._compile(network, 0.001)
+    found = keras_training._time_epoch(network, fit, choose, TrainSettings(batch_size=16), None)
+    assert found == pytest.approx(10 + 4 * 3 + 1), "four steps, and one more batch to score at a third of a step"
 
 
 OVERFITS: dict[str, Any] = {"epochs": 8, "patience": 1}
@@ -135,13 +173,16 @@ def test_article_preset_runs_all_epochs_and_keeps_the_last_weights(tmp_path: Pat
 
 def test_a_network_that_only_guesses_is_stopped(tmp_path: Path) -> None:
     """It learns nothing at a rate of 0, but its validation loss is always as good as before: patience is no help."""
-    guesses = {"settings": {"epochs": 40, "patience": 40}, "learning_rate": 0.0, "stops_guessing": True}
+    guesses: dict[str, Any] = {"settings": {"epochs": 40, "patience": 40}, "learning_rate": 0.0, "stops_guessing": True}
     history, _ = trained(tmp_path, constant_network(), **guesses)
     assert history.epochs == len(read_history(tmp_path)) == 25, "100 steps, 4 an epoch; 10 epochs would be too few"
     assert history.learned is False
     assert history.guess_loss == pytest.approx(np.log(3), rel=0.01)
     again, _ = trained(tmp_path, constant_network(), **guesses, resume=True)
     assert (again, len(read_history(tmp_path))) == (history, 25)
+    guesses["settings"] = {"epochs": 25, "patience": 40}
+    whole, _ = trained(tmp_path, constant_network(), **guesses, resume=True)
+    assert (whole.epochs, whole.learned, whole.guess_loss) == (25, False, None), "no epoch is left that was not run"
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:

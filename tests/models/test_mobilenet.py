@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from genrelab.core.config import MelImageView, TrainSettings
 from genrelab.core.errors import MissingRequirementError, ModelError, SettingsError
 from genrelab.core.tensorflow import load_tensorflow, seed_everything
-from genrelab.models import mobilenet, registry
+from genrelab.models import keras_base, keras_training, mobilenet, registry
 from genrelab.models.keras_training import fit_network, network_data
 from genrelab.models.mobilenet import WEIGHTS_VARIABLE, MobileNetV2
 from genrelab.records.examples import Examples
@@ -97,6 +98,27 @@ def test_the_base_runs_once_and_not_again_on_resume(tmp_path: Path, monkeypatch:
     other.fit(examples, tmp_path)
     assert len(list(tmp_path.glob("base_outputs-*.npy"))) == 1
     assert len(asked) == 2
+
+
+def test_the_base_and_the_head_have_a_cost_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, outputs = 0.0, MobileNetV2._outputs
+
+    def slow(self: MobileNetV2, network: Any, part: Any) -> Any:
+        nonlocal now
+        now += 1.0 + 20 * len(part.y) / 15  # 20 s for a batch
+        return outputs(self, network, part)
+
+    monkeypatch.setattr(MobileNetV2, "_outputs", slow)
+    monkeypatch.setattr(keras_base, "time", SimpleNamespace(perf_counter=lambda: now, monotonic=lambda: now))
+    monkeypatch.setattr(keras_training, "_time_epoch", lambda *_: 2.0)
+    said: list[str] = []
+    examples = images(75)
+    model = model_of(examples, batch_size=15)
+    model.notify = said.append
+    model.fit(examples, tmp_path)
+    assert said[0] == "mobilenet_v2: computes the outputs of the frozen base for 75 windows, once: about 101 s"
+    assert said[1].startswith("mobilenet_v2: then trains 3,843 of 2,2")
+    assert " on 45 training tracks: about 2.0 s per epoch, at most 6.0 s for 3 epochs; it stops earlier" in said[1]
 
 
 def test_every_record_goes_through_the_base_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

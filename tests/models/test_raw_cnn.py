@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import onnxruntime
 import pytest
 
 from genrelab.core.config import SamplesView, TrainSettings
+from genrelab.core.errors import ModelError
 from genrelab.models import checkpoints, registry
 from genrelab.models.raw_cnn import build_network
 from tests.support.in_memory import tones
@@ -42,6 +44,20 @@ def test_stops_while_it_guesses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     model = registry.create("raw_cnn", settings, examples.genres).fit(examples, tmp_path)
     assert model.notes[0].startswith("stopped after 3 epochs: its loss, 1.")
     assert model.curve is not None and (model.curve["epochs"], model.curve["learned"]) == (3, False)
+    whole = registry.create("raw_cnn", replace(settings, epochs=3), examples.genres).fit(examples, tmp_path)
+    (note,) = whole.notes
+    assert note.startswith("did not learn: "), "all its epochs were run, nothing was stopped"
+
+
+def test_windows_without_a_network_of_a_reasonable_size_are_refused(tmp_path: Path) -> None:
+    assert build_network((10,), 3).count_params() > 0
+    for samples, words in (
+        (9, "raw_cnn needs 10 samples or more, and the view samples has 9: prepare into another folder with a larger"),
+        (400_000, "400,000 samples and 100 units make 639,987,200 weights .*: prepare into another folder with a smal"),
+    ):
+        examples = tones(n=9, samples=samples)
+        with pytest.raises(ModelError, match=words):
+            registry.create("raw_cnn", TrainSettings(), examples.genres).fit(examples, tmp_path)
 
 
 def test_learns_three_pitches(tmp_path: Path) -> None:

@@ -20,17 +20,20 @@ from genrelab.core.config import (
     View,
 )
 from genrelab.core.errors import MissingRequirementError, ModelError, PreparedError, SettingsError, SplitError
+from genrelab.core.hyperparameters import KEPT_BETTER
 from genrelab.core.storage import Folder
 from genrelab.datasets import folder
 from genrelab.datasets.base import DatasetOptions
 from genrelab.datasets.demo import MARKER_FILE
 from genrelab.export import export
+from genrelab.models.classical import GaussianNB
 from genrelab.prepare.pipeline import prepare
 from genrelab.records.prepared import Prepared, open_prepared, read_parquet
 from genrelab.records.task import make_task
 from genrelab.runs.run_folder import TrainingInterrupted
 from genrelab.runs.train import check_settings, train
 from genrelab.studies import doubts, robustness
+from genrelab.training import tensorboard
 from tests.support.changed_tables import accept_features
 
 SETTINGS = TrainSettings(models=("majority", "gaussian_nb"), split="random")
@@ -130,6 +133,23 @@ def test_notes_shared_by_every_model_are_reported_once(prepared: Prepared, tmp_p
     assert few and all(few[0] in row.notes for row in board.rows)
     assert sum(few[0] in words for words in messages) == 1
     assert sum(few[0] in line for line in board.lines) == 1
+
+
+def test_article_preset_is_described(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does unlike the article is a detail of the output; TensorBoard gets the settings that had an effect."""
+    written: dict[str, dict[str, object]] = {}
+    monkeypatch.setattr(tensorboard, "write", lambda _, *, hparams, **__: written.update({hparams["model"]: hparams}))
+    monkeypatch.setattr(GaussianNB, "needs_validation", True)  # as of a network
+    said: list[str] = []
+    train(prepared, Folder(tmp_path / "run"), replace(SETTINGS, preset="article", epochs=7), notify=said.append)
+    assert [said.count(f"  unlike the article: {sentence}") for sentence in KEPT_BETTER] == [1] * len(KEPT_BETTER)
+    article = {"preset": "article", "class_weight": "none", "epochs": 7, "early_stopping": False}
+    assert article.items() <= written["gaussian_nb"].items()
+    assert not {"epochs", "early_stopping"} & written["majority"].keys()
+    said.clear()
+    train(prepared, Folder(tmp_path / "usual"), SETTINGS, notify=said.append)
+    assert not any("unlike the article" in sentence for sentence in said)
+    assert written["gaussian_nb"]["class_weight"] == "auto" and written["gaussian_nb"]["early_stopping"] is True
 
 
 def test_resume_refuses_a_relabelled_preparation(prepared: Prepared, music: Path, tmp_path: Path) -> None:

@@ -71,6 +71,39 @@ def test_the_first_trials_are_the_defaults_and_the_articles(prepared: Prepared, 
     assert messages[-len(about["sentences"]) :] == about["sentences"]
 
 
+def test_the_first_trial_with_the_articles_preset_is_its_mlp(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers of two sizes are not in the space, so no trial of another preset can have them."""
+    from sklearn.neural_network import MLPClassifier
+
+    fitted, fit = set[object](), MLPClassifier.fit
+
+    def noted(self: Any, x: Any, y: Any) -> Any:
+        fitted.add(self.hidden_layer_sizes)
+        return fit(self.set_params(max_iter=3), x, y)
+
+    monkeypatch.setattr(MLPClassifier, "fit", noted)
+    article = replace(SETTINGS, preset="article")
+    found = [tune(prepared, Folder(tmp_path / str(i)), "mlp", s, trials=1) for i, s in enumerate((SETTINGS, article))]
+    assert fitted == {(100,), (140, 2)}
+    assert found[0]["default"]["params"] == {**DEFAULTS["mlp"], "pca": None}
+    assert found[1]["default"]["params"] == {**DEFAULTS["mlp"], "hidden": 140, "pca": None}
+
+
+def test_an_article_search_of_an_earlier_version_is_not_continued(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, preset="article")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(tune_search, "ARTICLE_VERSION", {})
+        for name, of_it in (("default", SETTINGS), ("article", settings)):
+            tune(prepared, Folder(tmp_path / name), "knn", of_it, trials=1)
+    tune(prepared, Folder(tmp_path / "default"), "knn", SETTINGS, trials=1)
+    with pytest.raises(PreparedError, match="a search with other rules of --preset article: remove that folder"):
+        tune(prepared, Folder(tmp_path / "article"), "knn", settings, trials=1)
+
+
 def test_clearly_worse_trials_are_pruned(prepared: Prepared, tmp_path: Path) -> None:
     about = tune(prepared, Folder(tmp_path), "gaussian_nb", SETTINGS, trials=3)
     search: Any = None

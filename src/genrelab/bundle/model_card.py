@@ -122,7 +122,8 @@ def _confidence_section(
 ) -> list[str]:
     if found is None or evidence is None:
         return []
-    remark = " The best epoch was chosen on them, too." if model.needs_validation else ""
+    chose = model.needs_validation and not model.settings.uses_last_epoch
+    remark = " The best epoch was chosen on them, too." if chose else ""
     before, after, c, p = (found["scored"][key] for key in ("before", "after", "coverage", "precision"))
     fitted = was_fitted(found)
     changes = [(f"from {before[k]:.3f} to " if fitted else "") + f"{after[k]:.3f}" for k in ("log_loss", "ece")]

@@ -190,7 +190,7 @@ def tune(
 
     options_of_model = run_options.TrainOptions(models=model, **vars(training))
     found = program.tune(prepared, out, model, options_of_model, trials, minutes)
-    tables.tuning(found, as_json, prepared, out)
+    tables.tuning(found, as_json, prepared, out, training)
 
 
 def report(

@@ -70,7 +70,8 @@ def batches(files, train=False):
     return data.prefetch(tf.data.AUTOTUNE)
 
 
-# model.fit(batches(training, train=True), steps_per_epoch=max(1, count(training) // 32), validation_data=batches(validation))
+# steps = max(1, count(training) // 32)
+# model.fit(batches(training, train=True), steps_per_epoch=steps, validation_data=batches(validation))
 ```
 
 ## Accuracy with this split is too high

@@ -10,7 +10,7 @@ import numpy as np
 
 from genrelab.core.config import FLAT_VIEWS, DescriptorsView, StatisticsView, TrainSettings, View
 from genrelab.core.errors import ModelError
-from genrelab.core.hyperparameters import ARTICLE_MLP, SPACES, active_params
+from genrelab.core.hyperparameters import ARTICLE, ARTICLE_MLP, SPACES, active_params
 from genrelab.core.text import pluralize
 from genrelab.evaluation.calibration import MIN_TRACKS, apply_temperature, fit_temperature
 from genrelab.evaluation.metrics import log_loss
@@ -283,7 +283,8 @@ class Mlp(Classical):
         from sklearn.utils.validation import has_fit_parameter
 
         own = self.chosen
-        layers = ARTICLE_MLP if self.is_article and not self.is_tuned else (own["hidden"],) * own["layers"]
+        is_articles = self.is_article and ARTICLE["mlp"].items() <= own.items()
+        layers = ARTICLE_MLP if is_articles else (own["hidden"],) * own["layers"]
         mlp = MLPClassifier(
             layers, activation=own["activation"], alpha=own["alpha"],
             learning_rate_init=own["learning_rate"], random_state=self.settings.seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ class KerasModel(Model):
 
     needs_validation = True
     network_: Any
+    _has_printed_cost = False  # of an earlier part of this training
 
     @classmethod
     def missing_requirement(cls, settings: TrainSettings) -> str | None:
@@ -72,6 +73,7 @@ class KerasModel(Model):
         seed_everything(self.settings.seed)
         x, _ = next(examples.batches("fit", batch_size=N_PROBES).as_numpy_iterator())
         self._keep_probes(x)
+        self._has_printed_cost = False
         fit = examples.role == "fit"
         tracks, windows = len(np.unique(examples.track[fit])), int(fit.sum())
         self._n_training = pluralize(tracks, "training track")
@@ -103,17 +105,37 @@ class KerasModel(Model):
             self.notes.append(note)
         return history
 
-    def _print_cost(self, network: Any, epoch_s: float) -> None:
-        """Print what a training of `network` costs before it begins, at `epoch_s` seconds an epoch."""
+    def _print_cost(self, network: Any, epoch_s: float, epochs: int) -> None:
+        """Print what `epochs` of `network` cost before they begin, at `epoch_s` seconds an epoch."""
         assert self.notify is not None
         n, whole = (sum(math.prod(w.shape) for w in of) for of in (network.trainable_weights, self.network_.weights))
         weights = f"{n:,} weights" if n == whole else f"{n:,} of {whole:,} weights"
-        epochs = self.settings.epochs
+        verb = "then trains" if self._has_printed_cost else "trains"
+        n_epochs = pluralize(epochs, "epoch" if epochs == self.settings.epochs else "remaining epoch")
         stops = "; it stops earlier if the validation tracks show no further gain" if self.settings.stops_early else ""
         self.notify(
-            f"{self.name}: trains {weights} on {self._n_training}: about {format_duration(epoch_s)} per epoch, "
-            f"{'at most ' if stops else ''}{format_duration(epochs * epoch_s)} for {pluralize(epochs, 'epoch')}{stops}"
+            f"{self.name}: {verb} {weights} on {self._n_training}: about {format_duration(epoch_s)} per epoch, "
+            f"{'at most ' if stops else ''}{format_duration(epochs * epoch_s)} for {n_epochs}{stops}"
         )
+        self._has_printed_cost = True
+
+    def _print_outputs_cost(self, network: Any, windows: NetworkData, *, what: str) -> None:
+        """Print what the outputs of `network`, which is `what`, will cost: estimated from one batch and from two."""
+        assert self.notify is not None
+        size = self.settings.batch_size
+
+        def seconds_of(batches: int) -> float:
+            start = time.perf_counter()
+            few = replace(windows, data=windows.data.take(batches), y=windows.y[: batches * size])
+            self._outputs(network, few)
+            return time.perf_counter() - start
+
+        seconds_of(1)  # builds the graph
+        first, both = seconds_of(1), seconds_of(2)
+        whole = format_duration(first + max(0.0, both - first) * (math.ceil(len(windows.y) / size) - 1))
+        n = pluralize(len(windows.y), "window")
+        self.notify(f"{self.name}: computes the outputs of {what} for {n}, once: about {whole}")
+        self._has_printed_cost = True
 
     def _report_progress(self) -> Progress:
         """A function that passes epochs on to `progress`, and now and then to `notify` with the time that is left."""

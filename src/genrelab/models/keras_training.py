@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ def fit_network(
     resume: bool = False,
     stops_guessing: bool = False,
     progress: Progress | None = None,
-    timed: Callable[[float], None] | None = None,
+    timed: Callable[[float, int], None] | None = None,
 ) -> History:
     """Train a network that returns logits: Adam, cross-entropy, early stopping, best weights at the end.
 
@@ -121,7 +121,7 @@ def fit_network(
         stage: names the checkpoints; a second stage continues with the epochs after the `earlier` ones of the first.
         stops_guessing: also stop if neither loss falls below that of constant predictions (see `StopRule`).
         progress: called with (epochs done, epochs at most).
-        timed: called before the first epoch with an estimate of the seconds that one takes.
+        timed: called before any epoch is trained here with (estimated seconds of an epoch, epochs left at most).
 
     Raises:
         ModelError: the loss is not a finite number from the first epoch on.
@@ -135,8 +135,9 @@ def fit_network(
     guess = None if choose is None else guess_losses(fit.y, choose.y, balanced=class_weights is not None)
     stop = StopRule(settings, guess if stops_guessing else None, math.ceil(len(fit.y) / size))
     try:
-        if timed is not None and len(checkpoints.rows) < settings.epochs and not stop(checkpoints):
-            timed(_time_epoch(network, fit, choose, size, class_weights))
+        left = settings.epochs - len(checkpoints.rows)
+        if timed is not None and left > 0 and not stop(checkpoints):
+            timed(_time_epoch(network, fit, choose, settings, class_weights), left)
         for epoch in range(len(checkpoints.rows), settings.epochs):
             if stop(checkpoints):
                 break
@@ -149,23 +150,41 @@ def fit_network(
         checkpoints.close()  # also at Ctrl-C: no finished epoch is lost
     history = _make_history(network, checkpoints, settings, None if choose is None else choose.y, fit.y, guess)
     if guess is not None and stop.is_stuck(checkpoints.rows):
-        return replace(history, learned=False, guess_loss=guess[1])
+        stopped = len(checkpoints.rows) < settings.epochs
+        return replace(history, learned=False, guess_loss=guess[1] if stopped else None)
     return history
 
 
 def _time_epoch(
-    network: Any, fit: NetworkData, choose: NetworkData | None, size: int, weights: NDArray[np.float64] | None
+    network: Any, fit: NetworkData, choose: NetworkData | None, settings: TrainSettings, weights: Any
 ) -> float:
-    """Seconds of an epoch, estimated from a few training steps whose effect on the network is undone."""
-    _, keras = load_tensorflow()
-    before = [as_numpy(v) for v in _training_state(network)]
-    batch = full_batches(fit, fit.data.unbatch(), size, weights).take(1).cache()
+    """Seconds of an epoch, estimated from one of a few steps whose effect on the network is undone.
+
+    The duration of that short epoch contains what an epoch costs besides its steps, such as filling the buffer.
+    """
+    tf, keras = load_tensorflow()
+    before, size = [as_numpy(v) for v in _training_state(network)], batch_size_of(network, settings, len(fit.y))
+
+    def first_batch(part: NetworkData, by_genre: Any = None) -> Any:
+        return tf.data.Dataset.from_tensors(next(iter(full_batches(part, part.data.unbatch(), size, by_genre))))
+
+    batch, validation = first_batch(fit, weights), None if choose is None else first_batch(choose)
     ends: list[float] = []
-    clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: ends.append(time.perf_counter()))
-    network.fit(batch.repeat(1 + TIMED_STEPS), verbose=0, shuffle=False, callbacks=[clock])  # first: builds the graph
+
+    def note_end(*_: object, **__: object) -> None:
+        as_numpy(network.trainable_variables[-1])  # waits for a GPU, which is still computing the step
+        ends.append(time.perf_counter())
+
+    _train_epoch(network, batch, validation)  # builds the graphs
+    start = time.perf_counter()
+    data = full_batches(fit, _shuffled(fit, settings.seed), size, weights).repeat().take(1 + TIMED_STEPS)
+    clock = keras.callbacks.LambdaCallback(on_train_batch_end=note_end)
+    _train_epoch(network, data, validation, [clock])
+    whole = time.perf_counter() - start
     _restore(network, before)
-    validation = 0 if choose is None else math.ceil(len(choose.y) / size)
-    return (ends[-1] - ends[0]) / TIMED_STEPS * (math.ceil(len(fit.y) / size) + EVALUATION_COST * validation)
+    steps = math.ceil(len(fit.y) / size) - (1 + TIMED_STEPS)
+    scored = 0.0 if choose is None else EVALUATION_COST * (math.ceil(len(choose.y) / size) - 1)
+    return whole + (ends[-1] - ends[0]) / TIMED_STEPS * (steps + scored)
 
 
 def batch_size_of(network: Any, settings: TrainSettings, n: int) -> int:
@@ -250,9 +269,9 @@ def full_batches(part: NetworkData, data: Any, size: int, class_weights: NDArray
     return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
 
 
-def _train_epoch(network: Any, data: Any, validation: Any) -> dict[str, float]:
+def _train_epoch(network: Any, data: Any, validation: Any, callbacks: Sequence[Any] = ()) -> dict[str, float]:
     """Train for one epoch, then score."""
-    trained = network.fit(data, verbose=0, shuffle=False).history
+    trained = network.fit(data, verbose=0, shuffle=False, callbacks=list(callbacks)).history
     row = {"loss": trained["cross_entropy"][-1], "accuracy": trained["accuracy"][-1]}
     scored = {} if validation is None else network.evaluate(validation, verbose=0, return_dict=True)
     row |= {"val_loss": scored.get("cross_entropy", math.nan), "val_accuracy": scored.get("accuracy", math.nan)}

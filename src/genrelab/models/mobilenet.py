@@ -112,7 +112,10 @@ class MobileNetV2(KerasModel):
             return np.asarray(np.load(file), np.float32)
         with self.strategy.scope():
             network = join_networks(examples.shape, self.base_)
-        outputs = self._outputs(network, network_data(examples, batch_size=self.settings.batch_size)).astype(np.float32)
+        windows = network_data(examples, batch_size=self.settings.batch_size)
+        if self.notify is not None:
+            self._print_outputs_cost(network, windows, what="the frozen base")
+        outputs = self._outputs(network, windows).astype(np.float32)
         for other in folder.glob("base_outputs-*.npy"):
             other.unlink()
         with Folder(folder).replacing(file.name) as temporary, Path(temporary).open("wb") as f:

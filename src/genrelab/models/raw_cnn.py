@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from genrelab.core.errors import ModelError
 from genrelab.core.tensorflow import load_tensorflow
 from genrelab.models.keras_base import KerasModel
 
 if TYPE_CHECKING:
     from genrelab.records.examples import Examples
+
+
+CHANNELS = 64  # of the second convolution
+MIN_SAMPLES = 10  # both convolutions and poolings then leave one position
+MAX_DENSE_WEIGHTS = 500_000_000
+"""Most weights of the first dense layer: 2 GB, and three times as much with Adam's moments."""
 
 
 class RawCnn(KerasModel):
@@ -19,7 +26,12 @@ class RawCnn(KerasModel):
     views = ("samples",)
 
     def fit(self, examples: Examples, folder: Path) -> Self:
-        """See Model."""
+        """See Model.
+
+        Raises:
+            ModelError: the window is too short or too long, or see Model.
+        """
+        _check_size(examples.shape[0], self.chosen["dense"])
         self._start_fit(examples)
         with self.strategy.scope():
             self.network_ = build_network(
@@ -33,6 +45,21 @@ class RawCnn(KerasModel):
         )  # fmt: skip
         self._finish_fit(history, history.epochs)
         return self
+
+
+def _check_size(n: int, dense: int) -> None:
+    """Refuse windows of `n` samples for which there is no network of a reasonable size."""
+    if n < MIN_SAMPLES:
+        raise ModelError(
+            f"raw_cnn needs {MIN_SAMPLES} samples or more, and the view samples has {n}: prepare into another folder "
+            "with a larger samples.n_samples"
+        )
+    positions = ((n - 2) // 2 - 2) // 2
+    if (weights := CHANNELS * positions * dense) > MAX_DENSE_WEIGHTS:
+        raise ModelError(
+            f"raw_cnn: {n:,} samples and {dense:,} units make {weights:,} weights in the first dense layer, more than "
+            f"the limit of {MAX_DENSE_WEIGHTS:,}: prepare into another folder with a smaller samples.n_samples"
+        )
 
 
 def build_network(shape: tuple[int, ...], n_genres: int, *, dense: int = 100, dropout: float = 0.5) -> Any:
@@ -50,7 +77,7 @@ def build_network(shape: tuple[int, ...], n_genres: int, *, dense: int = 100, dr
             layers.Reshape((*shape, 1)),
             layers.Conv1D(128, 3, activation="relu"),
             layers.MaxPooling1D(2),
-            layers.Conv1D(64, 3, activation="relu"),
+            layers.Conv1D(CHANNELS, 3, activation="relu"),
             layers.MaxPooling1D(2),
             layers.Flatten(),
             layers.Dense(dense, activation="relu"),

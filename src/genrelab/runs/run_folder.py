@@ -55,10 +55,16 @@ def check_run(
             raise PreparedError(f"{run} contains the results of a finished run: {REMEDY}")
         raise PreparedError(f"{run} contains an unfinished run: continue it with --resume, {REMEDY}")
     wanted, defaults = (json.loads(json.dumps(s.to_json())) for s in (settings, TrainSettings()))
+    is_old = "early_stopping" not in held
     held = {**defaults, **held}  # a RUN from before a setting existed was made with its default
     different = [f"{k} was {held.get(k)!r}, now {wanted[k]!r}" for k in wanted if held.get(k) != wanted[k]]
     if different:
         raise PreparedError(f"{run} was started with other settings ({'; '.join(different)}): choose another --out")
+    if is_old and settings.preset == "article":
+        raise PreparedError(
+            f"{run} was started with --preset article by an earlier version of genrelab, whose preset made other "
+            f"models: {REMEDY}"
+        )
 
 
 def _has_decisions(run: Folder) -> bool:

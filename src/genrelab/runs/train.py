@@ -27,6 +27,7 @@ from genrelab.core.errors import (
     SettingsError,
     SplitError,
 )
+from genrelab.core.hyperparameters import KEPT_BETTER
 from genrelab.core.progress import Notify, ProgressBar, ignore, no_bar
 from genrelab.core.storage import Folder
 from genrelab.datasets import exclusions
@@ -91,6 +92,8 @@ def train(
         run.write_json(audit.FILE, found)
         for sentence in (task.sentence, *(f"  {note}" for note in (*task.notes, *found["sentences"]))):
             notify(sentence)
+        for sentence in KEPT_BETTER if settings.preset == "article" and not keep_going else ():
+            notify(f"  unlike the article: {sentence}")
         with tempfile.TemporaryDirectory(prefix="genrelab-") as scratch:
             model_runs = ModelRuns(task, run, settings, resume, notify, bar, Path(scratch), keep_going, summary)
             not_run = model_runs.train_all()

@@ -42,6 +42,14 @@ MUSIC_TEXTS = {TEMPO: r"[1-9]\d{0,2}", KEY: r"[A-G][b#]?m?|o|(1[0-2]|[1-9])[ABdm
 """What a plan may write: a whole number of beats per minute; a key as in ID3v2 (`F#m`, `o` for none), or a number of
 the DJ programs' wheels (`8A`, `1m`)."""
 
+MUSIC_RULES = {TEMPO: "one whole number, such as 128", KEY: "one key, such as F#m"}
+"""`MUSIC_TEXTS` in words."""
+
+
+def is_music_text(name: str, values: Sequence[str]) -> bool:
+    """Is it one value that may be written as TEMPO or KEY?"""
+    return len(values) == 1 and re.fullmatch(MUSIC_TEXTS[name], values[0]) is not None
+
 
 class TagFormat:
     """Tags that mutagen loads and saves without special treatment."""

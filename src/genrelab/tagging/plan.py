@@ -30,7 +30,7 @@ from genrelab.core.progress import Notify, ignore
 from genrelab.core.text import is_printable_line, join_all
 from genrelab.tagging import replace_file, tags
 from genrelab.tagging.classify import Classify
-from genrelab.tagging.formats import KEY, MUSIC_TEXTS, TEMPO
+from genrelab.tagging.formats import KEY, MUSIC_RULES, TEMPO, is_music_text
 from genrelab.tagging.journal import FieldChange, text_tuple
 from genrelab.tagging.new_file import new_file
 from genrelab.tagging.tag import TagSettings, Write, check_field, is_music_field, tag_files, would_tag
@@ -271,11 +271,7 @@ def _parse_line(text: bytes, field: str | None) -> PlanLine:
     for name in genre.after:
         _require(bool(name.strip()) and is_printable_line(name), f"new has {name!r}, which cannot be a genre")
     for name, change in music.items():
-        valid = len(change.after) == 1 and re.fullmatch(MUSIC_TEXTS[name], change.after[0])
-        _require(
-            bool(valid),
-            f"{name}: new must be one {'whole number, such as 128' if name == TEMPO else 'key, such as F#m'}",
-        )
+        _require(is_music_text(name, change.after), f"{name}: new must be {MUSIC_RULES[name]}")
     return PlanLine(fields["path"], audio, genre.before, genre.after, genre.confidence, music)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from genrelab.core.config import TrainSettings
+from genrelab.core.config import TrainSettings, View
 from genrelab.core.errors import MissingRequirementError, ModelError, PreparedError, printable
 from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
@@ -23,6 +23,7 @@ from genrelab.evaluation import metrics, plots
 from genrelab.evaluation.calibration import Calibration
 from genrelab.evaluation.percent import format_percent
 from genrelab.export import export
+from genrelab.features.view_settings import view_options
 from genrelab.models import registry
 from genrelab.models.base import Model
 from genrelab.models.checkpoints import drop_state
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def view_of(model: type[Model], settings: TrainSettings, held: Collection[str]) -> str:
+def view_of(model: type[Model], settings: TrainSettings, held: Mapping[str, View]) -> str:
     """The view that a model reads: the requested one if the model supports it, else its first one that exists.
 
     Args:
-        held: names of the views in the preparation.
+        held: the views in the preparation, by name.
 
     Raises:
         MissingRequirementError: none of its views exists.
@@ -50,7 +51,8 @@ def view_of(model: type[Model], settings: TrainSettings, held: Collection[str]) 
         return str(settings.view)
     found = [v for v in model.views if v in held]
     if not found:
-        remedy = "" if "table" in held else f": prepare with --views {','.join([*held, model.views[0]])}"
+        options = f"--views {','.join([*held, model.views[0]])}{view_options(held.values())}"
+        remedy = "" if "table" in held else f": prepare with {options}"
         raise MissingRequirementError(
             f"{model.name} reads the view {model.views[0]}, but the prepared folder has only {', '.join(held)}{remedy}"
         )
@@ -91,8 +93,9 @@ class ModelRuns:
             except ModelError as e:
                 if self.settings.models and not self.keep_going:
                     raise
-                not_run.append({"model": name, "reason": str(e)})
-                self.notify(f"{name}: not trained: {e}")
+                reason = str(e).removeprefix(f"{name}: ")  # most messages name the model
+                not_run.append({"model": name, "reason": reason})
+                self.notify(f"{name}: not trained: {reason}")
                 self.run.remove(name)
         if len(not_run) == len(names):
             raise ModelError(f"no model could be trained. {not_run[0]['model']}: {not_run[0]['reason']}")
@@ -158,7 +161,7 @@ class ModelRuns:
         )
         metrics_json |= {"predict_ms": predict_ms, "size_bytes": size}
         model.save(local)
-        self._write_tensorboard(local, metrics_json)
+        self._write_tensorboard(model, local, metrics_json)
         folder.publish_tree(local)
         folder.write_json("metrics.json", metrics_json)  # last: a model without it is unfinished
         if self.run.is_local:
@@ -204,13 +207,16 @@ class ModelRuns:
             ),
         }
 
-    def _write_tensorboard(self, local: Path, metrics_json: dict[str, Any]) -> None:
+    def _write_tensorboard(self, model: Model, local: Path, metrics_json: dict[str, Any]) -> None:
         counts = np.array(metrics_json["scores"]["confusion"], np.int64)
         order = metrics.similarity_order(counts)
         names = [printable(self.task.genres[i]) for i in order]
         picture = plots.confusion(counts[np.ix_(order, order)], names, title=printable(metrics_json["display"]))
         hparams = {key: metrics_json[key] for key in ("model", "view", "split")}
-        hparams |= {key: getattr(self.settings, key) for key in ("seed", "preset", "pca", "class_weight")}
+        hparams |= {key: getattr(self.settings, key) for key in ("seed", "preset", "pca")}
+        hparams["class_weight"] = model.class_weight
+        if model.needs_validation:  # the networks
+            hparams |= {"epochs": self.settings.epochs, "early_stopping": self.settings.stops_early}
         hparams |= self.settings.params.get(metrics_json["model"], {})  # what a search found
         shown = ("accuracy", "balanced_accuracy", "macro_f1", "top3", "log_loss", "ece")
         tensorboard.write(

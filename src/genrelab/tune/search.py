@@ -44,6 +44,9 @@ SEARCH_SETTINGS = (
 )  # fmt: skip
 """Settings of a training that change a trial's score."""
 
+ARTICLE_VERSION = {"rules of --preset article": 2}
+"""Identifies a search with the article's preset, whose models up to version 0.3.0 were others. The key is printed."""
+
 FALLBACK_PCA = 0.95  # where a model does not take all columns of a view as they are
 
 
@@ -154,6 +157,7 @@ class Search:
             "settings": {name: settings[name] for name in SEARCH_SETTINGS}
             | ({} if settings["early_stopping"] else {"early_stopping": False}),  # as in searches before it existed
             "space": {name: p.to_json() for name, p in self.space.items()},
+            **(ARTICLE_VERSION if self.settings.preset == "article" else {}),
         }
 
     def score_folds(self, params: Params) -> Iterator[Bools]:

@@ -1,9 +1,9 @@
 """The article's hyper-parameter study, on training tracks alone (`genrelab tune`).
 
 Every trial is a model with other hyper-parameters, fitted on four fifths of the training tracks and scored on the
-last fifth, five times, with all tracks of an artist in one fold. The first trial has our defaults, the second the
-article's values, so the best trial is never worse than either on these folds. Validation and test tracks are not
-loaded.
+last fifth, five times, with all tracks of an artist in one fold. The first trial has our defaults (with
+`--preset article` its values), the second the article's values if they are in the search space, so the best trial is
+never worse than either on these folds. Validation and test tracks are not loaded.
 """
 
 from __future__ import annotations

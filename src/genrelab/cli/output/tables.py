@@ -21,6 +21,7 @@ from genrelab.core.text import pluralize
 if TYPE_CHECKING:
     from genrelab.bench.bench import Bench
     from genrelab.cli.options import SourceOptions
+    from genrelab.cli.run_options import FitOptions
     from genrelab.export.parity_check import ParityReport
     from genrelab.report.report import Leaderboard
     from genrelab.report.run_comparison import RunComparison
@@ -155,8 +156,8 @@ def _print_table(title: str, headers: Iterable[str], rows: Iterable[tuple[str, .
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> None:
-    """Print the result of a hyper-parameter search, and how to use it."""
+def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str, training: FitOptions) -> None:
+    """Print the result of a hyper-parameter search with these options, and how to use it."""
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -164,12 +165,18 @@ def tuning(found: dict[str, Any], as_json: bool, prepared: str, run: str) -> Non
     typer.echo(f"Best of {pluralize(len(found['trials']), 'trial')}: {printable(best)}")
     typer.echo(f"Trials:  {_quoted(run, 'tune', found['model'], 'trials.json')}")
     trained = f"{run.rstrip('/')}-trained"
-    words = ("--models", found["model"], "--from-study", run, "--out", trained)
+    words = ("--models", found["model"], "--from-study", run, *_given_options(training), "--out", trained)
     if found["gain"] is None:
         return
     clear = found["gain"]["beyond_noise"]
     label = "Next:   " if clear else "It is not significantly better than the defaults. To train with it anyway:\n "
     typer.echo(f"{label} {command_line('train', prepared, *words)}")
+
+
+def _given_options(training: FitOptions) -> list[str]:
+    """The options that differ from their defaults, as words of a command."""
+    given = [(f.name, value) for f in dataclasses.fields(training) if (value := getattr(training, f.name)) != f.default]
+    return [word for n, v in given for word in (f"--{n.replace('_', '-')}", *([] if v is True else [str(v)]))]
 
 
 def run_comparison(found: RunComparison, as_json: bool, page: Path | None) -> None:
