@@ -113,7 +113,7 @@ def test_settings_that_the_networks_cannot_read_are_refused() -> None:
     assert view_from_json(view_to_json(VIEW)) == VIEW
     assert EmbeddingView(max_windows=2).shape == (456,)
     for wrong in ({"sr": 22_050}, {"networks": ("msd_musicnn",)}, {"n_frames": 100}):
-        with pytest.raises(SettingsError, match="view embedding: the networks of this version of genrelab need"):
+        with pytest.raises(SettingsError, match="view embedding: its networks were trained with their own settings"):
             EmbeddingView(**wrong)
     with pytest.raises(SettingsError, match="max_windows must be above 0"):
         EmbeddingView(max_windows=0)

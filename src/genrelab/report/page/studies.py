@@ -106,11 +106,7 @@ def _difference_table(models: Sequence[Json]) -> list[Table]:
         for d in m["differences"]
     ]
     columns = ("model", "splits", "points", "95 % interval", "tracks scored with both")
-    return (
-        [Table("Differences between the splits", columns, rows, words=2, wide=True)]
-        if rows
-        else []
-    )
+    return [Table("Differences between the splits", columns, rows, words=2, wide=True)] if rows else []
 
 
 def _reason_table(found: Json) -> list[Table]:
