@@ -276,6 +276,7 @@ def test_timeline_seeks_in_the_audio(visit: Callable[..., Visit], songs: Path) -
     it = visit()
     it.classify(songs / "song.mp3")
     it.page.wait_for_selector("#transport:not([hidden])")
+    it.page.locator("#timeline").scroll_into_view_if_needed()
     box = it.page.locator("#timeline").bounding_box()
     it.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 10)
     it.wait_until("document.getElementById('now').textContent === '0:10'")
