@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from genrelab.core.errors import ModelError
 from genrelab.models.classical import Knn
 from genrelab.runs import article as runs
 from tests.support.command import call
@@ -148,6 +149,36 @@ def test_overwrite_replaces_results_but_never_mixes_them(features: Path, tmp_pat
     code, _, errors = _article(data, "--out", out, "--overwrite", "--seed", 7, **words)
     assert code == 0, errors
     assert _result(out)["models"] != before["models"] and "474 tracks" in _result(out)["differs"][0]
+
+
+def test_overwrite_keeps_files_of_the_user_and_refuses_to_lose_decisions(features: Path, tmp_path: Path) -> None:
+    out, words = tmp_path / "out", {"models": "majority,gaussian_nb"}
+    _article(features, "--out", out, **words)
+    (out / "honest" / "my notes.txt").write_text("keep")
+    (out / "article" / "doubts.csv").write_text("track_id,decision\n1,accept\n")
+    before = _result(out)
+    code, _, errors = _article(features, "--out", out, "--overwrite", "--seed", 7, **words)
+    assert code == 1 and "doubts.csv contains decisions" in errors and _result(out) == before
+    (out / "article" / "doubts.csv").unlink()
+    code, _, errors = _article(features, "--out", out, "--overwrite", "--seed", 7, **words)
+    assert code == 0, errors
+    assert (out / "honest" / "my notes.txt").read_text() == "keep" and _result(out) != before
+
+
+def test_a_model_that_failed_is_not_trained_again(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[str] = []
+
+    def fail(self: Knn, *_: object) -> Knn:
+        fitted.append(self.name)
+        raise ModelError("knn: all training rows are the same")
+
+    monkeypatch.setattr(Knn, "fit", fail)
+    for _ in range(2):
+        code, printed, errors = _article(features, "--out", tmp_path / "out", models="gaussian_nb,knn")
+        assert code == 0 and "knn: all training rows are the same" in " ".join(printed.split()), errors
+    assert len(fitted) == 2, "once for each split"
 
 
 @pytest.mark.parametrize("file", ["report.html", "run.json", "settings.json", "article.json"])

@@ -87,7 +87,15 @@ def test_a_model_that_was_trained_with_one_split_only_has_no_difference() -> Non
     table = make_table(*boards, caption="")
     knn = next(row for row in table.rows if row.model == "knn")
     assert knn.cells[2:] == ("60.0 [50.0, 70.0]", "–", "–")
-    assert "knn: no memory" in table.untrained and "raw_cnn: no audio" in table.untrained
+    assert "knn: no memory (with the artist split)" in table.untrained and "raw_cnn: no audio" in table.untrained
+
+
+def test_a_model_without_both_scores_leads_without_a_comparison() -> None:
+    boards = (
+        _board("article", "test", 90, {"svm": ARTICLE["svm"]}, "best"),
+        _board("artist", "test", 80, HONEST, "best"),
+    )
+    assert make_table(*boards, caption="").sentence == "With the artist split: The word: best it is."
 
 
 def test_all_forms_of_the_table_agree() -> None:

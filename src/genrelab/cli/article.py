@@ -100,8 +100,7 @@ def _settings(training: ArticleOptions) -> TrainSettings:
 
 def _options(*groups: Any) -> dict[str, Any]:
     """All options that change a figure, by their names on the command line, as JSON stores them."""
-    other = ("jobs", "strategy")
-    values = {f.name: getattr(group, f.name) for group in groups for f in fields(group) if f.name not in other}
+    values = {f.name: getattr(group, f.name) for group in groups for f in fields(group) if f.name != "jobs"}
     return {
         "ROOT" if name == "root" else f"--{name.replace('_', '-')}": str(v.resolve() if name == "root" else v)
         if isinstance(v, Path)

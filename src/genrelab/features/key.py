@@ -106,7 +106,9 @@ def evidence(fits: Floats, profile: Floats) -> Floats:
 
 
 def harmonic_change(chroma: NDArray[np.float32]) -> Floats:
-    """How far the tonal centroid moves from the frame before to the frame after, (frames - 2,).
+    """How far the tonal centroid moves from eight frames before to eight frames after, (frames // 8 - 2,).
+
+    One 0 where there are too few frames.
 
     Args:
         chroma: (frames, 12).

@@ -1,6 +1,6 @@
 """One pass over the frames of a clip, for every view that is computed from them.
 
-Those are statistics, descriptors and frames.
+Those are statistics, descriptors, frames and rhythm.
 
 The first pass computes the power spectra, their mel bands and their peaks. The rest is computed when a view reads it,
 and only once for all views (`views.compute_all`).

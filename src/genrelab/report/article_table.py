@@ -188,9 +188,11 @@ def make_table(article: Json, honest: Json, *, caption: str, differs: Sequence[s
         _row(name, *(board.get(name) for board in by_model)) for name in dict.fromkeys((*by_model[1], *by_model[0]))
     ]
     rows.sort(key=lambda row: -(row.honest.accuracy if row.honest else -1.0))
-    trained = {row.model for row in rows if row.worth}
-    not_run = {m["model"]: m for board in (article, honest) for m in board["not_run"] if m["model"] not in trained}
-    split = str(honest["split"])
+    split, shown, not_run = str(honest["split"]), {row.model for row in rows}, dict[str, Mapping[str, str]]()
+    for board, name in ((article, "the article's split"), (honest, f"the {split} split")):
+        for m in board["not_run"]:
+            where = f" (with {name})" if m["model"] in shown else ""  # it was trained with the other one
+            not_run[m["model"]] = {**m, "reason": f"{m['reason']}{where}"}
     scored = (_scored(article), _scored(honest))
     return ArticleTable(
         title=str(honest["title"]),
@@ -232,11 +234,11 @@ def row_sentence(row: ArticleRow, split: str) -> str:
 
 def _conclusion(rows: Sequence[ArticleRow], verdict: Json, split: str, scored: tuple[str, str]) -> str:
     """What both splits give for the model that is first with the honest one, and whether it really leads."""
-    first = next((row for row in rows if row.model != BASELINE and row.worth), None)
+    first = next((row for row in rows if row.model != BASELINE and row.honest), None)
     if verdict["kind"] == "too_few" or first is None or first.article is None or first.honest is None:
         return f"With the {split} split: {verdict['sentence']}"
     worth, hedge = first.worth, _hedge(verdict, split)
-    assert worth is not None
+    assert worth is not None  # it has both scores
     return (
         f"{printable(first.display)} is right on {format_percent(first.article.accuracy)} of {scored[0]} with the "
         f"article's split and {format_percent(first.honest.accuracy)} of {scored[1]} with the {split} split: "

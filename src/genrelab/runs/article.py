@@ -16,14 +16,15 @@ from genrelab.core.progress import Notify, ProgressBar
 from genrelab.core.storage import Folder
 from genrelab.core.text import pluralize
 from genrelab.evaluation.comparison import BASELINE
+from genrelab.leakage.audit import audit_run
 from genrelab.models import registry
 from genrelab.records.prepared import Prepared
 from genrelab.records.task import make_task
 from genrelab.report.article_table import ArticleTable, as_csv, as_markdown, make_table
 from genrelab.report.page.article import render_article
 from genrelab.runs.article_differences import caption, differences
-from genrelab.runs.run_folder import REMEDY, TrainingInterrupted
-from genrelab.runs.train import train
+from genrelab.runs.run_folder import REMEDY, TrainingInterrupted, check_run, clear
+from genrelab.runs.train import refuse_copies, train
 from genrelab.training.model_runs import view_of
 
 MODELS = (
@@ -73,6 +74,8 @@ def check_folder(out: Folder, options: Options, *, overwrite: bool) -> None:
     different = [f"{k} was {held.get(k)!r}, now {options[k]!r}" for k in options if held.get(k) != options[k]]
     if different and not overwrite:
         raise PreparedError(f"{out} was started with other options ({'; '.join(different)}): {REMEDY}")
+    for name in SPLITS if overwrite else ():
+        check_run(out / name, TrainSettings(), resume=False, overwrite=True, models=registry.known_models())
 
 
 CHOOSE = "choose another --out"
@@ -91,10 +94,11 @@ def _read_options(out: Folder) -> dict[str, Any]:
 def start(out: Folder, options: Options, *, overwrite: bool) -> None:
     """Write the options into a DIR that `check_folder` accepted; with `overwrite` first remove its results."""
     if overwrite:
-        for name in (*FILES, *(f"{run}/run.json" for run in SPLITS)):  # first: nothing old may look finished
+        for name in FILES:  # first: nothing old may look finished
             out.remove(name)
         for name in SPLITS:
-            out.remove(name)
+            clear(out / name, registry.known_models())
+            out.remove(f"{name}/{SETTINGS}")
     out.write_json(SETTINGS, {"command": COMMAND, "options": dict(options)})
 
 
@@ -122,28 +126,42 @@ def reproduce(
         TrainingInterrupted: Ctrl-C; the same call continues.
     """
     try:
+        waiting = {}
         for name, split in SPLITS.items():
-            _train(prepared, out / name, replace(settings, split=split), allow_leaks, notify, bar)
+            run, own = out / name, replace(settings, split=split)
+            if _is_finished(prepared, run, own):
+                notify(f"{run}: finished before, kept")
+            else:
+                _check_split(prepared, own, allow_leaks)  # before hours of training with the other one
+                waiting[name] = own
+        for name, own in waiting.items():
+            run = out / name
+            train(
+                prepared, run, own, resume=run.exists(SETTINGS), allow_leaks=allow_leaks, keep_going=True,
+                notify=notify, bar=bar,
+            )  # fmt: skip
         return _write_table(prepared, out, settings)
     except KeyboardInterrupt as e:
         raise TrainingInterrupted from e
 
 
-def _train(
-    prepared: Prepared, run: Folder, settings: TrainSettings, allow_leaks: bool, notify: Notify, bar: ProgressBar
-) -> None:
-    if _is_finished(prepared, run, settings):
-        notify(f"{run}: finished before, kept")
-        return
+def _check_split(prepared: Prepared, settings: TrainSettings, allow_leaks: bool) -> None:
+    """Refuse a split that cannot be made, or that has copies in two sets, with advice that fits this command.
+
+    Raises:
+        SplitError: see above.
+    """
     try:
-        train(
-            prepared, run, settings, resume=run.exists(SETTINGS), allow_leaks=allow_leaks, keep_going=True,
-            notify=notify, bar=bar,
-        )  # fmt: skip
+        task = make_task(prepared, settings)
     except SplitError as e:
         if settings.split == "article" and e.__cause__ is not None:  # its advice is another --split
             raise SplitError(f"the article's split {e.__cause__}: more tracks of each genre are needed") from e
         raise
+    if not allow_leaks:
+        try:
+            refuse_copies(audit_run(prepared, task.split), task)
+        except SplitError as e:
+            raise SplitError(f"{e}; `genrelab article` has no --split: add --exclude, --group-column or this") from e
 
 
 def _is_finished(prepared: Prepared, run: Folder, settings: TrainSettings) -> bool:
@@ -152,7 +170,7 @@ def _is_finished(prepared: Prepared, run: Folder, settings: TrainSettings) -> bo
         return False
     held = run.read_json(SETTINGS)
     same = {"fingerprint": prepared.about["fingerprint"], "task": make_task(prepared, settings).key}
-    missed = [m["model"] for m in run.read_json("run.json")["not_run"]]
+    missed = [m["model"] for m in run.read_json("run.json")["not_run"] if not m.get("failed")]
     retry = any(obstacle(name, settings, prepared.views) is None for name in missed)
     return all(held.get(k) == v for k, v in same.items()) and not retry
 

@@ -95,11 +95,16 @@ def start(
         if held.get("task") != task:
             raise PreparedError(f"{run} was started with other genres, artists or splits of the same tracks: {REMEDY}")
     else:
-        finished = [f"{m}/metrics.json" for m in models]  # first: a half-removed model must not look finished
-        for name in (*finished, *RUN_FILES, *models):  # no other files
-            run.remove(name)
+        clear(run, models)
     # Replaced, never removed: it marks RUN as ours, also after a kill.
     run.write_json("settings.json", {**settings.to_json(), "fingerprint": fingerprint, "task": task})
+
+
+def clear(run: Folder, models: tuple[str, ...]) -> None:
+    """Remove the results of a RUN, and no other files."""
+    finished = [f"{m}/metrics.json" for m in models]  # first: a half-removed model must not look finished
+    for name in (*finished, *RUN_FILES, *models):
+        run.remove(name)
 
 
 def _read_settings(run: Folder) -> dict[str, Any] | None:

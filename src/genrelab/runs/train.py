@@ -84,7 +84,7 @@ def train(
     task = make_task(prepared, settings)
     found = audit.audit_run(prepared, task.split)
     if not allow_leaks:
-        _refuse_copies(found, task)
+        refuse_copies(found, task)
     identity = {"fingerprint": prepared.about["fingerprint"], "task": task.key}
     run_folder.start(run, settings, **identity, resume=resume, models=known)
     try:
@@ -108,7 +108,7 @@ def train(
         raise run_folder.TrainingInterrupted from e
 
 
-def _refuse_copies(found: dict[str, Any], task: Task) -> None:
+def refuse_copies(found: dict[str, Any], task: Task) -> None:
     """See `audit.refuse_copies`; a local PREPARED gets the list of exclusions that would repair the split."""
     folder = task.prepared.folder
     manifest = str(folder.local / exclusions.DEFAULT_FILE_NAME) if folder.is_local else "FILE"

@@ -90,7 +90,9 @@ def study(
 
 
 def _tuned_sentence(names: list[str]) -> list[str]:
-    why = "hyper-parameters were searched on tracks of the folds, so the figures of folds are slightly high"
+    why = (
+        "hyper-parameters were searched on tracks of the folds, so folds and the article's split look slightly too good"
+    )
     return [f"{join_first(names, most=len(names))}: {why}"] if names else []
 
 

@@ -94,7 +94,8 @@ class ModelRuns:
                 if self.settings.models and not self.keep_going:
                     raise
                 reason = str(e).removeprefix(f"{name}: ")  # most messages name the model
-                not_run.append({"model": name, "reason": reason})
+                failed = {} if isinstance(e, MissingRequirementError) else {"failed": "yes"}  # it would fail again
+                not_run.append({"model": name, "reason": reason, **failed})
                 self.notify(f"{name}: not trained: {reason}")
                 self.run.remove(name)
         if len(not_run) == len(names):
