@@ -280,6 +280,6 @@ def test_networks_are_trained_for_the_given_epochs(music: Path, tmp_path: Path) 
     words += ("--view-option", "samples.n_samples=400")
     code, printed, errors = call("article", music, *words)
     assert code == 0, errors
-    assert "raw_cnn and mobilenet_v2 trained for 1 epoch (the article's protocol is 100)" in printed
-    assert "Epochs: the networks were trained for 1, not for 100" in printed
+    assert "raw_cnn trained for 1 epoch (the article's protocol is 100)" in printed
+    assert "Epochs of raw_cnn: 1, not 100" in printed
     assert len((tmp_path / "out" / "honest" / "raw_cnn" / "history.csv").read_text().splitlines()) == 2

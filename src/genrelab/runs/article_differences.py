@@ -8,7 +8,7 @@ from typing import Any
 from genrelab.core.config import TrainSettings
 from genrelab.core.errors import printable
 from genrelab.core.storage import Folder
-from genrelab.core.text import join_first, pluralize
+from genrelab.core.text import join_all, join_first, pluralize
 from genrelab.evaluation.comparison import BASELINE
 from genrelab.evaluation.percent import format_percent
 from genrelab.records.prepared import Prepared, read_parquet
@@ -17,6 +17,8 @@ from genrelab.splits.track_table import artist_key
 Json = Mapping[str, Any]
 
 ARTICLE_EPOCHS = 100
+NETWORKS = ("raw_cnn", "mobilenet_v2")
+"""The models that `--epochs` applies to."""
 ARTICLE_GENRES = frozenset(
     {"electronic", "experimental", "folk", "hip-hop", "instrumental", "international", "pop", "rock"}
 )
@@ -40,13 +42,14 @@ def caption(settings: TrainSettings, views: Mapping[str, str]) -> str:
         views: model → view, of the models that were trained.
     """
     ours = "ours with 95 % intervals"
-    if not {"samples", "mel_image"} & set(views.values()):
-        return f"The article's models, {ours}; raw_cnn and mobilenet_v2 were not trained"
+    networks = join_all([m for m in NETWORKS if m in views])
+    if not networks:
+        return f"The article's models, {ours}; {join_all(NETWORKS)} were not trained"
     epochs = pluralize(settings.epochs, "epoch")
     protocol = (
         "as in the article" if settings.epochs == ARTICLE_EPOCHS else f"the article's protocol is {ARTICLE_EPOCHS}"
     )
-    return f"The article's models, {ours}; raw_cnn and mobilenet_v2 trained for {epochs} ({protocol})"
+    return f"The article's models, {ours}; {networks} trained for {epochs} ({protocol})"
 
 
 def differences(
@@ -61,8 +64,8 @@ def differences(
     views = {row["folder"]: row["view"] for row in honest["rows"]}
     synthesised = bool(runs[1].read_json("run.json")["dataset"].get("synthesised"))
     found = [_data(article, honest, synthesised), _features(prepared, views)]
-    if settings.epochs < ARTICLE_EPOCHS and {"samples", "mel_image"} & set(views.values()):
-        found.append(f"Epochs: raw_cnn and mobilenet_v2 were trained for {settings.epochs}, not for {ARTICLE_EPOCHS}")
+    if settings.epochs < ARTICLE_EPOCHS and (networks := join_all([m for m in NETWORKS if m in views])):
+        found.append(f"Epochs of {networks}: {settings.epochs}, not {ARTICLE_EPOCHS}")
     found.append(f"The article's split is random: {shared_artists(runs[0], article)}")
     found.append(_honest_split(runs[1], honest))
     return [*found, SOURCES, INTERVAL]
