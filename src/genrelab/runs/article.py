@@ -161,7 +161,7 @@ def _check_split(prepared: Prepared, settings: TrainSettings, allow_leaks: bool)
         try:
             refuse_copies(audit_run(prepared, task.split), task)
         except SplitError as e:
-            raise SplitError(f"{e}; `genrelab article` has no --split: add --exclude, --group-column or --allow-leaks") from e
+            raise SplitError(f"{e}; this command has no --split: add --exclude, --group-column or --allow-leaks") from e
 
 
 def _is_finished(prepared: Prepared, run: Folder, settings: TrainSettings) -> bool:
