@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from genrelab.core.config import SamplesView
+from genrelab.predict import batch
 from genrelab.predict.classifier import Classifier
+from genrelab.predict.file import predict_file
+from genrelab.predict.prediction import Prediction
 from tests.support.bundles import SR, bundle_for
 
 
@@ -20,3 +23,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def bundle(tmp_path: Path) -> Classifier:
     """A linear model on raw samples."""
     return bundle_for(tmp_path / "bundle", SamplesView(sr=SR, n_samples=4_000))
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that `predict_files` decodes in this process."""
+    names: list[str] = []
+
+    def predict(bundle: Classifier, path: Path) -> Prediction:
+        names.append(path.name)
+        return predict_file(bundle, path)
+
+    monkeypatch.setattr(batch, "predict_file", predict)
+    return names

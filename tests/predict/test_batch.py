@@ -29,19 +29,6 @@ from tests.support.songs import genres, song
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that are decoded in this process."""
-    names: list[str] = []
-
-    def predict(bundle: Classifier, path: Path) -> Prediction:
-        names.append(path.name)
-        return predict_file(bundle, path)
-
-    monkeypatch.setattr(batch, "predict_file", predict)
-    return names
-
-
-@pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """(files, jobs) of every call for workers; no worker is started."""
     asked: list[tuple[int, int]] = []

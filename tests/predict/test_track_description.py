@@ -82,19 +82,6 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float32]]:
     return seen
 
 
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that `predict_files` decodes in this process."""
-    names: list[str] = []
-
-    def predict(bundle: Classifier, path: Path) -> Prediction:
-        names.append(path.name)
-        return predict_file(bundle, path)
-
-    monkeypatch.setattr(batch, "predict_file", predict)
-    return names
-
-
 # --- one track ---
 
 

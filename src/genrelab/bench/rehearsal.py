@@ -29,7 +29,7 @@ class Rehearsal:
         total_s: from the start of its process to the end.
         done: after each piece, the number of finished tracks and the seconds since workers were requested.
         ending_s: of assembling PREPARED and searching for duplicates. Where the sample repeats tracks the search is
-            not counted: so many duplicates take far longer than usual.
+            not counted: with this many duplicates it takes far longer than usual.
         cpu_s: CPU time of all its processes; too low on systems that do not report it for children.
         n_bytes: size of PREPARED.
         failed: `path: error` of each file that cannot be used.

@@ -97,11 +97,11 @@ def _print_dataset(dataset: Dataset) -> None:
 
 def large_window_lines(views: Sequence[View], n_tracks: int) -> Iterator[str]:
     """A sentence on the disk space of each view whose windows are large; no view is with its default settings."""
-    from genrelab.bench.summary import format_bytes
-
     for view in views:
         n_bytes = math.prod(view.shape) * np.dtype(view.dtype).itemsize
         if n_bytes > LARGE_WINDOW_BYTES:
+            from genrelab.bench.summary import format_bytes  # late: hardly any preparation needs it
+
             total = format_bytes(n_bytes * n_tracks)
             yield (
                 f"{view.name}: one window takes {format_bytes(n_bytes)}; {pluralize(n_tracks, 'track')} with a window "

@@ -41,7 +41,7 @@ class Model(ABC):
         resume: continue an interrupted `fit` from the files in its folder.
         data_is_local: are the examples on this machine's disk?
         progress: called with (epochs done, epochs at most).
-        notify: called with what a training in epochs costs and how far it is; None: nobody reads it.
+        notify: called with what a training in epochs costs and how far it is; None: it is not reported.
         prints_summary: call `notify` with Keras' summary of the network, too.
     """
 
